@@ -1,0 +1,49 @@
+// Measure a model or store on text: perplexity, and distance from a reference model token by token.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nearplane/observer.h"
+#include "nearplane/quantize.h"
+
+namespace nearplane {
+
+/// Which windows are cut from the text.
+enum class Protocol {
+  plain,      // the file as it is, one text, windows in sequence
+  wikitext2,  // a raw WikiText file: documents (lines) joined by two line breaks, windows in sequence
+  c4,         // JSON lines: documents drawn with a seed, one random window from each that is long enough
+};
+
+struct EvaluateOptions {
+  std::filesystem::path text;
+  std::optional<std::filesystem::path> reference;  // model or store to compare with
+  Protocol protocol = Protocol::plain;
+  std::int64_t length = 2048;  // tokens of a window; windows do not overlap
+  std::int64_t windows = 0;    // 0 = as many as the text has (c4: 256)
+  std::uint64_t seed = 0;      // c4 only
+  Arithmetic arithmetic = Arithmetic::f32;
+  int threads = 0;
+};
+
+struct EvaluateResult {
+  double perplexity = 0;  // exp(mean negative log-likelihood); every window predicts its tokens 2..length
+  // Against the reference, NaN without one. KL(reference || model) in nats per token.
+  double reference_perplexity = 0, kl = 0, kl_p99 = 0, top1 = 0;
+  std::int64_t tokens = 0;   // predicted tokens
+  std::int64_t windows = 0;
+  double bits_per_weight = 0;  // of the linear layers, from the file
+  double seconds = 0;
+  std::int64_t peak_memory = 0;
+  // What the text was: bytes read, line breaks ("\n") and carriage returns in them, tokens in all.
+  std::int64_t text_bytes = 0, text_lines = 0, text_carriage_returns = 0, text_tokens = 0;
+};
+
+/// Error{bad_input} if the text is empty or shorter than one window, or the two models do not share a vocabulary.
+EvaluateResult evaluate(const std::filesystem::path& model, const EvaluateOptions& options, Observer& observer);
+
+}  // namespace nearplane

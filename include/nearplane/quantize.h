@@ -1,0 +1,91 @@
+// Quantize a model: model on disk -> native store on disk.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "nearplane/observer.h"
+
+namespace nearplane {
+
+enum class Method {
+  rounding,       // every weight to the nearest level; no calibration
+  nearest_plane,  // Babai's nearest plane on the lattice of the layer's Gram matrix H = GPTQ
+};
+
+enum class Order {
+  natural,  // columns decided first to last
+  act,      // columns decided by decreasing H_jj; the storage order and the groups stay as they are
+};
+
+/// How the scale (and zero point) of a group is chosen, before the first column is decided.
+enum class ScaleSearch {
+  minmax,    // the range of the group's weights
+  diagonal,  // least rounding error weighted by H_jj
+  pivots,    // least rounding error weighted by L_jj^2, the weight column j has after error feedback
+};
+
+enum class Arithmetic { f32, bf16 };  // of the calibration forward pass
+
+/// How one linear layer becomes integers.
+struct GridOptions {
+  int bits = 3;             // 2 to 8
+  std::int64_t group = 64;  // columns that share a scale along a row; 0 = the whole row
+  bool symmetric = false;   // zero point fixed at 2^(bits-1)
+  Method method = Method::nearest_plane;
+  Order order = Order::act;
+  ScaleSearch scales = ScaleSearch::pivots;
+  double damping = 0.01;  // lambda of H + lambda mean(diag H) I; raised by the ladder when the factorisation fails
+};
+
+struct CalibrationOptions {
+  std::vector<std::filesystem::path> files;  // text, or JSON lines with a "text" field; empty = the model writes its own
+  std::int64_t samples = 128;                // windows
+  std::int64_t length = 2048;                // tokens of a window
+  std::uint64_t seed = 0;
+};
+
+struct QuantizeOptions {
+  GridOptions grid;
+  CalibrationOptions calibration;
+  Arithmetic arithmetic = Arithmetic::f32;
+  int threads = 0;  // 0 = one per core
+};
+
+/// What happened to one layer. Errors are relative: tr((W-Q) H (W-Q)^T) / tr(W H W^T), H without damping.
+struct LayerRecord {
+  std::string name;
+  std::int64_t rows = 0, cols = 0;
+  double bits_per_weight = 0;
+  double error = -1;            // achieved, measured directly against H; negative without calibration
+  double bound = -1;            // worst case of nearest plane (math: 1/4 sum L_kk^2 s_k^2), same scale; for unclipped codes
+  double expectation = -1;      // about a third of the bound
+  double clipped_share = 0;     // weights whose code hit the end of the range while more than half a step beyond it
+  double damping = 0;           // lambda that was used in the end
+  int repairs = 0;              // times the ladder was climbed
+  std::int64_t dead_columns = 0;  // inputs that are always zero
+  double certificate = 0;       // |E_identity - E_direct| / E_direct of math section 6
+  double seconds = 0;
+};
+
+struct QuantizeResult {
+  std::vector<LayerRecord> layers;
+  std::int64_t weights = 0;       // in the linear layers
+  std::int64_t stored_bytes = 0;  // everything needed to decode them
+  std::int64_t calibration_tokens = 0;
+  double seconds = 0;
+  std::int64_t peak_memory = 0;  // resident bytes of the process
+
+  double bits_per_weight() const { return 8.0 * static_cast<double>(stored_bytes) / static_cast<double>(weights); }
+};
+
+/// Quantizes all linear layers of the blocks of the model at `model` into a new store folder `store`; embedding, norms
+/// and head are kept as they are. Layers see the inputs the already quantized layers before them produce.
+/// Deterministic: same model, text, options and seed give the same bytes, whatever the number of threads.
+/// Throws Error: bad_input (files, options, `store` exists), io, numerical (a Gram matrix beyond repair), cancelled.
+QuantizeResult quantize(const std::filesystem::path& model, const std::filesystem::path& store,
+                        const QuantizeOptions& options, Observer& observer);
+
+}  // namespace nearplane

@@ -1,0 +1,15 @@
+// Checksums of bytes (XXH3, 64 bits): against torn and flipped bytes, not against an adversary.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace nearplane {
+
+std::uint64_t hash64(std::span<const std::byte> bytes);
+/// The same as 16 lower-case hexadecimal digits.
+std::string hash64_hex(std::span<const std::byte> bytes);
+
+}  // namespace nearplane

@@ -1,0 +1,70 @@
+// The native store: a folder with the quantized layers of a model, everything else of the model unchanged, and a record.
+// docs/formats/store.md describes every byte. Parts are written whole (atomic, synced) or not at all, each tensor with a
+// checksum; a folder without nearplane.json is an unfinished store.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "container/tensor_file.h"
+#include "qtensor/quantized_tensor.h"
+
+namespace nearplane {
+
+/// A tensor kept as it was in the source model, in its stored type (ggml blocks included).
+struct KeptTensor {
+  std::string name;
+  DType dtype;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;
+};
+
+class StoreWriter {
+ public:
+  /// Creates the folder `path` (must not exist). Its content becomes visible as a store only with finish().
+  explicit StoreWriter(const std::filesystem::path& path);
+  ~StoreWriter();  // an unfinished store is removed
+
+  /// Writes one part file; `part` is its stem ("block-00003", "rest").
+  void write_part(const std::string& part, const std::vector<std::pair<std::string, const QuantizedTensor*>>& quantized,
+                  const std::vector<KeptTensor>& kept);
+  /// A text file beside the parts (config.json, tokenizer.json, record.json, ...).
+  void write_text(const std::string& name, std::string_view text);
+  const std::filesystem::path& folder() const;
+  /// Writes nearplane.json (with `manifest` merged in) and gives the folder its name.
+  void finish(const Json& manifest);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+class Store {
+ public:
+  /// Opens and checks a store: version, every part present, every tensor inside its part with the sizes its header says.
+  /// Checksums are verified by verify(). Error{bad_input, unsupported, io}.
+  static Store open(const std::filesystem::path& path);
+  /// True if `path` is a folder with nearplane.json.
+  static bool is_store(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const;
+  const Json& manifest() const;
+  /// Names in order of the parts.
+  const std::vector<std::string>& quantized_names() const;
+  const std::vector<std::string>& kept_names() const;
+  /// Reads a layer (copies its bytes) and verifies its checksum. Error{bad_input} naming file and tensor.
+  QuantizedTensor quantized(const std::string& name) const;
+  /// A view into the mapped file: as in the source model.
+  const StoredTensor& kept(const std::string& name) const;
+  /// Reads everything and compares every checksum.
+  void verify() const;
+
+ private:
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace nearplane
