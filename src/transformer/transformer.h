@@ -59,10 +59,11 @@ void embed(const WeightSource& weights, std::span<const std::int32_t> tokens, Ma
 void rms_norm(MatrixView<const float> x, std::span<const float> weight, double eps, MatrixView<float> out);
 
 /// Stage 1: h [T, d] (normed) -> a [T, heads * head_dim]: q/k/v, q/k norms, rope, causal attention. `lengths` sums to T;
-/// each sequence starts at position 0. With a cache there is one sequence, which continues at cache->length().
+/// each sequence starts at position 0. `caches` is empty, or holds one cache per sequence (batched generation), and
+/// sequence i continues at caches[i].length(); its new keys and values are written there.
 /// Attention runs over key blocks with a running maximum: no T x T matrix exists.
 void attend(const Block& block, const ModelConfig& config, std::span<const std::int64_t> lengths,
-            MatrixView<const float> h, MatrixView<float> a, KvCache* cache);
+            MatrixView<const float> h, MatrixView<float> a, std::span<KvCache> caches);
 /// Stage 2: x [T, d] += o(a).
 void add_attention(const Block& block, MatrixView<const float> a, MatrixView<float> x);
 /// Stage 3: h [T, d] (normed) -> m [T, f] = silu(gate(h)) * up(h).
@@ -72,7 +73,7 @@ void add_mlp(const Block& block, MatrixView<const float> m, MatrixView<float> x)
 
 /// All four stages, a bounded number of tokens at a time (whole sequences): x [T, d] in place.
 void forward_block(const Block& block, const ModelConfig& config, std::span<const std::int64_t> lengths,
-                   MatrixView<float> x, KvCache* cache);
+                   MatrixView<float> x, std::span<KvCache> caches);
 
 /// The output head: final norm and vocabulary projection.
 struct Head {
