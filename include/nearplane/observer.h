@@ -15,6 +15,7 @@ struct Progress {
   std::int64_t total = 0;    // items in all
   double layer_error = -1;   // relative error of the item just finished; negative where it has none
   double seconds_left = -1;  // estimate; negative while unknown
+  std::int64_t memory = 0;   // resident bytes of the process now
 };
 
 enum class Severity { info, warning };

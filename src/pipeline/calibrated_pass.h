@@ -1,0 +1,34 @@
+// One pass over the calibration tokens that quantizes every block on the way. Stage by stage inside a block:
+// (norm, q/k/v), (attention output), (norm, gate/up), (down); the inputs of a stage come from everything before it
+// already quantized, and every linear layer is applied once to every token.
+// Memory: [T, d] activations, [T, heads x head_dim] and [T, f] stage inputs, one Gram matrix, one f32 weight matrix.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "calib/windows.h"
+#include "model/model.h"
+#include "nearplane/quantize.h"
+#include "qtensor/quantized_tensor.h"
+#include "transformer/transformer.h"
+
+namespace nearplane {
+
+struct FinishedLayer {
+  std::shared_ptr<const QuantizedTensor> tensor;
+  LayerRecord record;
+};
+
+/// Calls `done(block, layers)` after each block, in order, layers in the order of LinearKind.
+void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
+                         const QuantizeOptions& options, Observer& observer,
+                         const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done);
+
+/// The same without calibration, for methods that need no Gram matrix.
+void quantize_plain(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, Observer& observer,
+                    const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done);
+
+}  // namespace nearplane

@@ -1,0 +1,130 @@
+// The main job: open the model, get calibration windows, pass over the blocks, write the store.
+#include "nearplane/quantize.h"
+
+#include "base/atomic_file.h"
+#include "base/check.h"
+#include "base/process.h"
+#include "base/threads.h"
+#include "calib/self_written.h"
+#include "pipeline/calibrated_pass.h"
+#include "pipeline/record.h"
+#include "qtensor/store.h"
+#include "runtime/network.h"
+
+namespace nearplane {
+namespace {
+
+void check_options(const QuantizeOptions& options) {
+  const auto& grid = options.grid;
+  if (grid.bits < 2 || grid.bits > 8) fail_input("bits", "{} is outside 2 to 8", grid.bits);
+  if (grid.group < 0) fail_input("group", "{} is negative (0 = one scale per row)", grid.group);
+  if (!(grid.damping > 0) || grid.damping > 1) fail_input("damping", "{} is outside (0, 1]", grid.damping);
+  const auto& calibration = options.calibration;
+  if (calibration.samples < 1) fail_input("samples", "{} windows are none", calibration.samples);
+  if (calibration.length < 2) fail_input("length", "a window of {} tokens is too short", calibration.length);
+}
+
+bool needs_calibration(const GridOptions& grid) {
+  return grid.method != Method::rounding || grid.scales != ScaleSearch::minmax;
+}
+
+// Groups must divide every layer's inputs: found before the work starts, not at layer 6.
+void check_groups(const ModelConfig& config, const GridOptions& grid) {
+  for (const auto kind : kLinearKinds) {
+    const auto cols = linear_shape(config, kind)[1];
+    if (grid.group > 0 && cols % grid.group != 0)
+      fail_input("group", "groups of {} do not divide the {} inputs of {}", grid.group, cols, linear_name(0, kind));
+  }
+}
+
+std::vector<Window> windows_for(const std::filesystem::path& path, const QuantizeOptions& options, Observer& observer) {
+  const auto& calibration = options.calibration;
+  const auto network = open_network(path);
+  const auto& config = network.config();
+  if (config.max_position > 0 && calibration.length > config.max_position)
+    fail_input("length", "windows of {} tokens exceed the model's context of {}", calibration.length,
+               config.max_position);
+  if (calibration.files.empty()) return write_windows(network, calibration, compute_of(options.arithmetic), observer);
+  return calibration_windows(calibration, *network.tokenizer, observer);
+}
+
+void write_side_files(const Model& model, StoreWriter& store) {
+  store.write_text("config.json", model.hf_config().dump(2) + "\n");
+  if (!model.gguf_metadata().is_null()) {
+    const auto where = model.path().string();
+    store.write_text("tokenizer.json", tokenizer_json_from_gguf(model.gguf_metadata(), where).dump() + "\n");
+    store.write_text("tokenizer_config.json",
+                     tokenizer_config_from_gguf(model.gguf_metadata(), where).dump(2) + "\n");
+  }
+  for (const auto& file : model.side_files()) store.write_text(file.filename().string(), read_file(file));
+}
+
+bool is_linear_weight(const ModelConfig& config, const std::string& name) {
+  for (std::int64_t layer = 0; layer < config.layers; ++layer)
+    for (const auto kind : kLinearKinds)
+      if (name == linear_name(layer, kind) + ".weight") return true;
+  return false;
+}
+
+// Everything that is not quantized, as the source has it. Vectors are stored as f32: a few kilobytes, and the row
+// order of GGUF's q/k biases is undone on the way.
+void write_rest(const Model& model, StoreWriter& store) {
+  std::vector<KeptTensor> kept;
+  std::vector<std::vector<float>> vectors;
+  for (const auto& name : model.tensor_names()) {
+    if (is_linear_weight(model.config(), name)) continue;
+    const auto& tensor = model.tensor(name);
+    if (tensor.shape.size() == 1) {
+      const auto& vector = vectors.emplace_back(model.decode_vector(name));
+      kept.push_back({name, DType::f32, tensor.shape, std::as_bytes(std::span(vector))});
+    } else {
+      kept.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
+    }
+  }
+  store.write_part("rest", {}, kept);
+}
+
+}  // namespace
+
+QuantizeResult quantize(const std::filesystem::path& model_path, const std::filesystem::path& store_path,
+                        const QuantizeOptions& options, Observer& observer) {
+  check_options(options);
+  set_thread_count(options.threads);
+  Stopwatch watch;
+  if (Store::is_store(model_path))
+    fail_input(model_path.string(), "is a store: its layers are quantized already; quantize the original model");
+  const auto model = std::make_shared<const Model>(Model::open(model_path));
+  check_groups(model->config(), options.grid);
+  StoreWriter store(store_path);
+
+  QuantizeResult result;
+  const auto keep = [&](std::int64_t block, std::vector<FinishedLayer>& layers) {
+    std::vector<std::pair<std::string, const QuantizedTensor*>> tensors;
+    for (auto& layer : layers) {
+      tensors.emplace_back(layer.record.name, layer.tensor.get());
+      result.weights += layer.tensor->rows * layer.tensor->cols;
+      result.stored_bytes += layer.tensor->stored_bytes();
+      result.layers.push_back(layer.record);
+    }
+    store.write_part(fmt::format("block-{:05}", block), tensors, {});
+  };
+  if (needs_calibration(options.grid)) {
+    const auto windows = windows_for(model_path, options, observer);
+    for (const auto& window : windows) result.calibration_tokens += std::ssize(window);
+    quantize_calibrated(model, windows, options, observer, keep);
+  } else {
+    quantize_plain(model, options, observer, keep);
+  }
+  write_rest(*model, store);
+  write_side_files(*model, store);
+  result.seconds = watch.seconds();
+  result.peak_memory = peak_resident_bytes();
+  store.write_text("record.json", record_json(model_path, options, result).dump(2) + "\n");
+  store.finish({{"model", model_path.filename().string()},
+                {"weights", result.weights},
+                {"stored_bytes", result.stored_bytes},
+                {"bits_per_weight", result.bits_per_weight()}});
+  return result;
+}
+
+}  // namespace nearplane

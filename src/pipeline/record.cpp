@@ -1,0 +1,90 @@
+#include "pipeline/record.h"
+
+#include <array>
+
+#include "base/check.h"
+
+namespace nearplane {
+namespace {
+
+constexpr std::array kMethods{"rounding", "nearest-plane"};
+constexpr std::array kOrders{"natural", "act"};
+constexpr std::array kScales{"minmax", "diagonal", "pivots"};
+constexpr std::array kArithmetics{"f32", "bf16"};
+
+template <class Names, class Enum>
+const char* name_of(const Names& names, Enum value) {
+  return names.at(static_cast<std::size_t>(value));
+}
+
+Json layer_json(const LayerRecord& layer) {
+  return {{"name", layer.name},
+          {"rows", layer.rows},
+          {"cols", layer.cols},
+          {"bits_per_weight", layer.bits_per_weight},
+          {"error", layer.error},
+          {"bound", layer.bound},
+          {"expectation", layer.expectation},
+          {"clipped_share", layer.clipped_share},
+          {"damping", layer.damping},
+          {"repairs", layer.repairs},
+          {"dead_columns", layer.dead_columns},
+          {"certificate", layer.certificate},
+          {"seconds", layer.seconds}};
+}
+
+}  // namespace
+
+Json record_json(const std::filesystem::path& model, const QuantizeOptions& options, const QuantizeResult& result) {
+  const auto& grid = options.grid;
+  const auto& calibration = options.calibration;
+  Json files = Json::array();
+  for (const auto& file : calibration.files) files.push_back(file.string());
+  Json layers = Json::array();
+  for (const auto& layer : result.layers) layers.push_back(layer_json(layer));
+  return {{"model", model.string()},
+          {"grid",
+           {{"bits", grid.bits},
+            {"group", grid.group},
+            {"symmetric", grid.symmetric},
+            {"method", name_of(kMethods, grid.method)},
+            {"order", name_of(kOrders, grid.order)},
+            {"scales", name_of(kScales, grid.scales)},
+            {"damping", grid.damping}}},
+          {"calibration",
+           {{"files", files},
+            {"samples", calibration.samples},
+            {"length", calibration.length},
+            {"seed", calibration.seed},
+            {"tokens", result.calibration_tokens}}},
+          {"arithmetic", name_of(kArithmetics, options.arithmetic)},
+          {"weights", result.weights},
+          {"stored_bytes", result.stored_bytes},
+          {"bits_per_weight", result.bits_per_weight()},
+          {"seconds", result.seconds},
+          {"peak_memory", result.peak_memory},
+          {"layers", layers}};
+}
+
+std::vector<LayerRecord> layers_of_record(const Json& record, const std::string& where) {
+  const auto layers = record.find("layers");
+  if (layers == record.end() || !layers->is_array()) fail_input(where, "key 'layers' is missing or no list");
+  std::vector<LayerRecord> out;
+  for (const auto& item : *layers) {
+    const auto number = [&](const char* key) { return json_get<double>(item, key, where); };
+    const auto whole = [&](const char* key) { return json_get<std::int64_t>(item, key, where); };
+    LayerRecord layer;
+    layer.name = json_get<std::string>(item, "name", where);
+    layer.rows = whole("rows"), layer.cols = whole("cols");
+    layer.bits_per_weight = number("bits_per_weight");
+    layer.error = number("error"), layer.bound = number("bound"), layer.expectation = number("expectation");
+    layer.clipped_share = number("clipped_share"), layer.damping = number("damping");
+    layer.repairs = static_cast<int>(whole("repairs"));
+    layer.dead_columns = whole("dead_columns");
+    layer.certificate = number("certificate"), layer.seconds = number("seconds");
+    out.push_back(std::move(layer));
+  }
+  return out;
+}
+
+}  // namespace nearplane

@@ -1,0 +1,110 @@
+#include "runtime/network.h"
+
+#include <set>
+
+#include "base/check.h"
+#include "tensor/decode.h"
+
+namespace nearplane {
+namespace {
+
+class QuantizedRows : public WeightRows {
+ public:
+  explicit QuantizedRows(std::shared_ptr<const QuantizedTensor> tensor) : tensor_(std::move(tensor)) {}
+  std::int64_t rows() const override { return tensor_->rows; }
+  std::int64_t cols() const override { return tensor_->cols; }
+  void decode(std::int64_t r0, std::int64_t count, float* out) const override { tensor_->decode_rows(r0, count, out); }
+
+ private:
+  std::shared_ptr<const QuantizedTensor> tensor_;
+};
+
+// Rows of a tensor the store keeps as the source model had it.
+class KeptRows : public WeightRows {
+ public:
+  KeptRows(Store store, const std::string& name) : store_(std::move(store)), tensor_(&store_.kept(name)) {
+    if (tensor_->shape.size() != 2) fail_input(tensor_->where(), "is not a matrix");
+  }
+  std::int64_t rows() const override { return tensor_->shape[0]; }
+  std::int64_t cols() const override { return tensor_->shape[1]; }
+  void decode(std::int64_t r0, std::int64_t count, float* out) const override {
+    const auto row_bytes = dtype_bytes(tensor_->dtype, cols());
+    decode_f32(tensor_->dtype, tensor_->bytes.data() + r0 * row_bytes, count * cols(), out);
+  }
+
+ private:
+  Store store_;  // keeps the mapping alive
+  const StoredTensor* tensor_;
+};
+
+class StoreWeights : public WeightSource {
+ public:
+  explicit StoreWeights(Store store)
+      : store_(std::move(store)),
+        config_(parse_hf_config(read_json(store_.path() / "config.json"), (store_.path() / "config.json").string())) {
+    for (const auto& name : store_.quantized_names()) quantized_.insert(name);
+  }
+  const ModelConfig& config() const override { return config_; }
+  std::shared_ptr<const WeightRows> rows(const std::string& name) const override {
+    const auto module = name.substr(0, name.rfind(".weight"));
+    if (quantized_.contains(module))
+      return rows_of(std::make_shared<QuantizedTensor>(store_.quantized(module)));
+    return std::make_shared<KeptRows>(store_, name);
+  }
+  std::vector<float> vector(const std::string& name) const override {
+    const auto& tensor = store_.kept(name);
+    std::vector<float> out(static_cast<std::size_t>(tensor.elements()));
+    decode_f32(tensor.dtype, tensor.bytes.data(), tensor.elements(), out.data());
+    return out;
+  }
+
+ private:
+  Store store_;
+  ModelConfig config_;
+  std::set<std::string> quantized_;
+};
+
+Network open_store(const std::filesystem::path& path) {
+  Network network;
+  auto store = Store::open(path);
+  for (const auto& name : store.quantized_names()) {
+    const auto tensor = store.quantized(name);
+    network.linear_weights += tensor.rows * tensor.cols;
+    network.linear_bytes += tensor.stored_bytes();
+  }
+  network.weights = std::make_unique<StoreWeights>(std::move(store));
+  network.tokenizer = open_tokenizer(path);
+  return network;
+}
+
+Network open_model(const std::filesystem::path& path) {
+  Network network;
+  auto model = std::make_shared<const Model>(Model::open(path));
+  for (std::int64_t layer = 0; layer < model->config().layers; ++layer)
+    for (const auto kind : kLinearKinds) {
+      const auto& tensor = model->tensor(linear_name(layer, kind) + ".weight");
+      network.linear_weights += tensor.elements();
+      network.linear_bytes += static_cast<std::int64_t>(tensor.bytes.size());
+    }
+  network.tokenizer = open_tokenizer(*model);
+  network.weights = weights_of(std::move(model));
+  return network;
+}
+
+}  // namespace
+
+std::shared_ptr<const WeightRows> rows_of(std::shared_ptr<const QuantizedTensor> tensor) {
+  return std::make_shared<QuantizedRows>(std::move(tensor));
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const Model& model) {
+  if (model.gguf_metadata().is_null()) return open_tokenizer(model.path());
+  const auto where = model.path().string();
+  return tokenizer_from_json(tokenizer_json_from_gguf(model.gguf_metadata(), where), where);
+}
+
+Network open_network(const std::filesystem::path& path) {
+  return Store::is_store(path) ? open_store(path) : open_model(path);
+}
+
+}  // namespace nearplane
