@@ -41,9 +41,10 @@ struct GridOptions {
 };
 
 struct CalibrationOptions {
-  std::vector<std::filesystem::path> files;  // text, or JSON lines with a "text" field; empty = the model writes its own
-  std::int64_t samples = 128;                // windows
-  std::int64_t length = 2048;                // tokens of a window
+  std::vector<std::filesystem::path>
+      files;                   // text, or JSON lines with a "text" field; empty = the model writes its own
+  std::int64_t samples = 128;  // windows
+  std::int64_t length = 2048;  // tokens of a window
   std::uint64_t seed = 0;
 };
 
@@ -59,14 +60,14 @@ struct LayerRecord {
   std::string name;
   std::int64_t rows = 0, cols = 0;
   double bits_per_weight = 0;
-  double error = -1;            // achieved, measured directly against H; negative without calibration
-  double bound = -1;            // worst case of nearest plane (math: 1/4 sum L_kk^2 s_k^2), same scale; for unclipped codes
-  double expectation = -1;      // about a third of the bound
-  double clipped_share = 0;     // weights whose code hit the end of the range while more than half a step beyond it
-  double damping = 0;           // lambda that was used in the end
-  int repairs = 0;              // times the ladder was climbed
+  double error = -1;        // achieved, measured directly against H; negative without calibration
+  double bound = -1;        // worst case of nearest plane (math: 1/4 sum L_kk^2 s_k^2), same scale; for unclipped codes
+  double expectation = -1;  // about a third of the bound
+  double clipped_share = 0;       // weights whose code hit the end of the range while more than half a step beyond it
+  double damping = 0;             // lambda that was used in the end
+  int repairs = 0;                // times the ladder was climbed
   std::int64_t dead_columns = 0;  // inputs that are always zero
-  double certificate = 0;       // |E_identity - E_direct| / E_direct of math section 6
+  double certificate = 0;         // |E_identity - E_direct| / E_direct of math section 6
   double seconds = 0;
 };
 

@@ -34,7 +34,8 @@ std::string read_file(const std::filesystem::path& path);
 
 class AtomicFolder {
  public:
-  /// Creates a temporary folder beside `path`. Throws Error{bad_input} if `path` exists, Error{io} if it cannot be made.
+  /// Creates a temporary folder beside `path`. Throws Error{bad_input} if `path` exists, Error{io} if it cannot be
+  /// made.
   explicit AtomicFolder(const std::filesystem::path& path);
   /// Removes the temporary folder unless commit() was reached.
   ~AtomicFolder();

@@ -124,7 +124,7 @@ T json_get(const Json& object, std::string_view key, const std::string& where) {
   return *std::move(value);
 }
 
-#define NEARPLANE_JSON_TYPE(...)                                                              \
+#define NEARPLANE_JSON_TYPE(...)                                                                    \
   template std::optional<__VA_ARGS__> json_find(const Json&, std::string_view, const std::string&); \
   template __VA_ARGS__ json_get(const Json&, std::string_view, const std::string&);
 NEARPLANE_JSON_TYPE(bool)

@@ -16,8 +16,8 @@ using Json = nlohmann::ordered_json;
 Json parse_json(std::string_view text, const std::string& where);
 Json read_json(const std::filesystem::path& path);
 
-/// object[key] converted to T (bool, integers, double, std::string, std::vector<...>). Missing, null or of another type:
-/// Error{bad_input} "where: key 'k' is missing / is not a T". An integer out of T's range is an error.
+/// object[key] converted to T (bool, integers, double, std::string, std::vector<...>). Missing, null or of another
+/// type: Error{bad_input} "where: key 'k' is missing / is not a T". An integer out of T's range is an error.
 template <class T>
 T json_get(const Json& object, std::string_view key, const std::string& where);
 /// The same, nullopt when missing or null.

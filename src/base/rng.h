@@ -23,9 +23,7 @@ class Rng {
   /// Uniform in [0, 1), 53 bits.
   double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
   /// Uniform in [0, n), n > 0; bias below n / 2^64.
-  std::uint64_t below(std::uint64_t n) {
-    return static_cast<std::uint64_t>((static_cast<Wide>(bits()) * n) >> 64);
-  }
+  std::uint64_t below(std::uint64_t n) { return static_cast<std::uint64_t>((static_cast<Wide>(bits()) * n) >> 64); }
   /// Standard normal (Box-Muller, one of the pair).
   double normal() {
     const double u = 1.0 - uniform(), v = uniform();

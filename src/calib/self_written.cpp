@@ -9,7 +9,7 @@
 namespace nearplane {
 namespace {
 
-constexpr std::int64_t kTextLength = 512;              // a text of one go; later tokens would only repeat its topic
+constexpr std::int64_t kTextLength = 512;  // a text of one go; later tokens would only repeat its topic
 constexpr std::int64_t kCacheBytes = std::int64_t{768} << 20;  // keys and values of all texts written at a time
 
 std::int64_t texts_at_a_time(const ModelConfig& config, std::int64_t length) {

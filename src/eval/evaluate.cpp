@@ -26,7 +26,8 @@ struct Runner {
   Compute compute;
 
   Runner(const std::filesystem::path& path, Arithmetic arithmetic)
-      : network(open_network(path)), head(load_head(*network.weights, compute_of(arithmetic))),
+      : network(open_network(path)),
+        head(load_head(*network.weights, compute_of(arithmetic))),
         compute(compute_of(arithmetic)) {}
 
   // Final hidden states of windows back to back.

@@ -18,8 +18,8 @@ void sgemm(char ta, char tb, std::int64_t m, std::int64_t n, std::int64_t k, flo
   if (m == 0 || n == 0) return;
   const auto status = dnnl_sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   if (status != dnnl_success)
-    throw Error(ErrorCode::numerical, fmt::format("oneDNN refused a {}x{}x{} product (status {})", m, n, k,
-                                                  static_cast<int>(status)));
+    throw Error(ErrorCode::numerical,
+                fmt::format("oneDNN refused a {}x{}x{} product (status {})", m, n, k, static_cast<int>(status)));
 }
 
 void dgemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, std::int64_t m, std::int64_t n, std::int64_t k, double alpha,

@@ -22,8 +22,10 @@ class Meter {
     observer_.on_progress({"quantize", record.name, done_, total_, record.error,
                            watch_.seconds() / done_ * (total_ - done_), resident_bytes()});
     if (record.repairs > 0)
-      observer_.on_message(Severity::warning, fmt::format("{}: damping raised to {:.2g} before the Gram matrix could be "
-                                                          "factored", record.name, record.damping));
+      observer_.on_message(Severity::warning,
+                           fmt::format("{}: damping raised to {:.2g} before the Gram matrix could be "
+                                       "factored",
+                                       record.name, record.damping));
     check_cancelled();
   }
   void check_cancelled() const {
@@ -76,7 +78,8 @@ class CalibratedPass {
     std::vector<FinishedLayer> layers;
 
     Gram qkv(config_.hidden, options_.arithmetic);
-    each_chunk([&](auto, auto t0, auto count) { qkv.add(normed(block.attention_norm, t0, count), where(index, "q/k/v")); });
+    each_chunk(
+        [&](auto, auto t0, auto count) { qkv.add(normed(block.attention_norm, t0, count), where(index, "q/k/v")); });
     solve_stage(block, qkv, {LinearKind::q, LinearKind::k, LinearKind::v}, layers);
 
     Gram o(a_.cols(), options_.arithmetic);

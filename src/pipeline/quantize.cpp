@@ -53,8 +53,7 @@ void write_side_files(const Model& model, StoreWriter& store) {
   if (!model.gguf_metadata().is_null()) {
     const auto where = model.path().string();
     store.write_text("tokenizer.json", tokenizer_json_from_gguf(model.gguf_metadata(), where).dump() + "\n");
-    store.write_text("tokenizer_config.json",
-                     tokenizer_config_from_gguf(model.gguf_metadata(), where).dump(2) + "\n");
+    store.write_text("tokenizer_config.json", tokenizer_config_from_gguf(model.gguf_metadata(), where).dump(2) + "\n");
   }
   for (const auto& file : model.side_files()) store.write_text(file.filename().string(), read_file(file));
 }

@@ -1,4 +1,5 @@
-// Text generation for the public Generator: prefill, then one token at a time, text handed on as whole UTF-8 characters.
+// Text generation for the public Generator: prefill, then one token at a time, text handed on as whole UTF-8
+// characters.
 #include <algorithm>
 
 #include "base/check.h"

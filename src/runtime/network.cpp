@@ -47,8 +47,7 @@ class StoreWeights : public WeightSource {
   const ModelConfig& config() const override { return config_; }
   std::shared_ptr<const WeightRows> rows(const std::string& name) const override {
     const auto module = name.substr(0, name.rfind(".weight"));
-    if (quantized_.contains(module))
-      return rows_of(std::make_shared<QuantizedTensor>(store_.quantized(module)));
+    if (quantized_.contains(module)) return rows_of(std::make_shared<QuantizedTensor>(store_.quantized(module)));
     return std::make_shared<KeptRows>(store_, name);
   }
   std::vector<float> vector(const std::string& name) const override {

@@ -8,8 +8,8 @@
 
 namespace nearplane {
 
-/// temperature 0: the largest logit (the smallest id among equals). Otherwise a draw from softmax(logits / temperature),
-/// one uniform number of `rng` each.
+/// temperature 0: the largest logit (the smallest id among equals). Otherwise a draw from softmax(logits /
+/// temperature), one uniform number of `rng` each.
 Token sample(std::span<const float> logits, double temperature, Rng& rng);
 
 }  // namespace nearplane

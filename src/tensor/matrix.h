@@ -31,14 +31,12 @@ template <class T>
 class Matrix {
  public:
   Matrix() = default;
-  Matrix(std::int64_t rows, std::int64_t cols) : Matrix(uninitialized(rows, cols)) {
-    std::fill_n(data(), size(), T{});
-  }
+  Matrix(std::int64_t rows, std::int64_t cols) : Matrix(uninitialized(rows, cols)) { std::fill_n(data(), size(), T{}); }
   static Matrix uninitialized(std::int64_t rows, std::int64_t cols) {
     Matrix m;
     m.rows_ = rows, m.cols_ = cols;
     const auto count = static_cast<std::size_t>(rows * cols);
-    m.data_.reset(static_cast<T*>(::operator new(std::max<std::size_t>(count, 1) * sizeof(T), std::align_val_t{64})));
+    m.data_.reset(static_cast<T*>(::operator new (std::max<std::size_t>(count, 1) * sizeof(T), std::align_val_t{64})));
     return m;
   }
   Matrix(Matrix&&) noexcept = default;
@@ -66,7 +64,7 @@ class Matrix {
  private:
   static_assert(std::is_trivially_copyable_v<T>);
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t{64}); }
+    void operator()(T* p) const { ::operator delete (p, std::align_val_t{64}); }
   };
   std::unique_ptr<T, Free> data_;
   std::int64_t rows_ = 0, cols_ = 0;

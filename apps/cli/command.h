@@ -1,0 +1,39 @@
+// What the subcommands share: each adds itself to the program and returns its exit code when it was the one chosen.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "nearplane/quantize.h"
+
+namespace nearplane::cli {
+
+/// Set by the subcommand the user chose; run after all options are parsed.
+using Action = std::function<int()>;
+
+void add_quantize(CLI::App& program, Action& action);
+void add_eval(CLI::App& program, Action& action);
+void add_run(CLI::App& program, Action& action);
+void add_inspect(CLI::App& program, Action& action);
+void add_export(CLI::App& program, Action& action);
+
+/// An option whose values are names: `--order act`. The help shows the names.
+template <class Enum>
+CLI::Option* add_choice(CLI::App& app, const std::string& flags, Enum& value, const std::map<std::string, Enum>& names,
+                        const std::string& help) {
+  return app.add_option(flags, value, help)
+      ->transform(CLI::CheckedTransformer(names).description(""))
+      ->type_name([&names] {
+        std::string text;
+        for (const auto& [name, unused] : names) text += (text.empty() ? "" : "|") + name;
+        return text;
+      }())
+      ->default_str("");
+}
+
+/// --threads and --arithmetic, which every computing subcommand has.
+void add_machine_options(CLI::App& app, int& threads, Arithmetic& arithmetic);
+
+}  // namespace nearplane::cli

@@ -1,0 +1,91 @@
+#include "nearplane/quantize.h"
+
+#include <fmt/format.h>
+
+#include "command.h"
+#include "console.h"
+#include "nearplane/error.h"
+#include "nearplane/export.h"
+
+namespace nearplane::cli {
+namespace {
+
+const std::map<std::string, Method> kMethods{{"rounding", Method::rounding}, {"nearest-plane", Method::nearest_plane}};
+const std::map<std::string, Order> kOrders{{"natural", Order::natural}, {"act", Order::act}};
+const std::map<std::string, ScaleSearch> kScales{
+    {"minmax", ScaleSearch::minmax}, {"diagonal", ScaleSearch::diagonal}, {"pivots", ScaleSearch::pivots}};
+const std::map<std::string, Arithmetic> kArithmetics{{"f32", Arithmetic::f32}, {"bf16", Arithmetic::bf16}};
+const std::map<std::string, ExportFormat> kFormats{{"gptq", ExportFormat::gptq},
+                                                   {"compressed-tensors", ExportFormat::compressed_tensors}};
+
+struct Arguments {
+  std::string model, store;
+  QuantizeOptions options;
+  std::string export_format;
+  bool quiet = false;
+};
+
+void print_summary(const Arguments& arguments, const QuantizeResult& result) {
+  double worst = -1;
+  std::string worst_name;
+  for (const auto& layer : result.layers)
+    if (layer.error > worst) worst = layer.error, worst_name = layer.name;
+  fmt::print("{}: {} layers, {:.3f} bits per weight, {:.1f} s, peak {} MiB\n", arguments.store, result.layers.size(),
+             result.bits_per_weight(), result.seconds, result.peak_memory >> 20);
+  if (worst >= 0) fmt::print("largest layer error {:.3e} ({})\n", worst, worst_name);
+}
+
+int run(Arguments& arguments) {
+  auto& grid = arguments.options.grid;
+  if (grid.method == Method::rounding && arguments.options.calibration.files.empty()) grid.scales = ScaleSearch::minmax;
+  Console console(arguments.quiet, arguments.store + ".log");
+  try {
+    const auto result = quantize(arguments.model, arguments.store, arguments.options, console);
+    print_summary(arguments, result);
+    if (!arguments.export_format.empty()) {
+      const auto out = arguments.store + "-" + arguments.export_format;
+      export_store(arguments.store, kFormats.at(arguments.export_format), out, console);
+      fmt::print("{}: exported and read back\n", out);
+    }
+  } catch (const Error& error) {
+    console.log(error.what());
+    throw;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_machine_options(CLI::App& app, int& threads, Arithmetic& arithmetic) {
+  app.add_option("--threads", threads, "threads; 0 = one per core")->check(CLI::NonNegativeNumber);
+  add_choice(app, "--arithmetic", arithmetic, kArithmetics, "arithmetic of the forward pass (f32)");
+}
+
+void add_quantize(CLI::App& program, Action& action) {
+  auto* app = program.add_subcommand("quantize", "quantize the linear layers of a model into a store");
+  auto arguments = std::make_shared<Arguments>();
+  auto& options = arguments->options;
+  app->add_option("MODEL", arguments->model, "Hugging Face folder or GGUF file")->required();
+  app->add_option("-o,--output", arguments->store, "folder of the store, must not exist")->required();
+  app->add_option("--bits", options.grid.bits, "bits of a code, 2 to 8")->capture_default_str();
+  app->add_option("--group", options.grid.group, "columns that share a scale; 0 = a row")->capture_default_str();
+  app->add_flag("--symmetric", options.grid.symmetric, "no zero points");
+  add_choice(*app, "--method", options.grid.method, kMethods, "how weights become codes (nearest-plane)");
+  add_choice(*app, "--order", options.grid.order, kOrders, "order in which columns are decided (act)");
+  add_choice(*app, "--scales", options.grid.scales, kScales,
+             "how scales are chosen: range, or least error weighted by H_jj or by the pivots (pivots)");
+  app->add_option("--damping", options.grid.damping, "added to the diagonal of H, relative to its mean")
+      ->capture_default_str();
+  app->add_option("--calib", options.calibration.files,
+                  "calibration text, or JSON lines with a \"text\" field; without it the model writes its own");
+  app->add_option("--samples", options.calibration.samples, "calibration windows")->capture_default_str();
+  app->add_option("--length", options.calibration.length, "tokens of a window")->capture_default_str();
+  app->add_option("--seed", options.calibration.seed, "seed of all random choices")->capture_default_str();
+  app->add_option("--export", arguments->export_format, "also translate the store for other engines")
+      ->check(CLI::IsMember({"gptq", "compressed-tensors"}));
+  app->add_flag("-q,--quiet", arguments->quiet, "no progress");
+  add_machine_options(*app, options.threads, options.arithmetic);
+  app->callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace nearplane::cli

@@ -1,0 +1,72 @@
+#include "nearplane/inspect.h"
+
+#include "base/check.h"
+#include "model/model.h"
+#include "pipeline/record.h"
+#include "qtensor/store.h"
+
+namespace nearplane {
+namespace {
+
+void add(Inspection& out, const std::string& name, std::string dtype, std::vector<std::int64_t> shape,
+         std::int64_t bytes) {
+  out.tensors.push_back({name, std::move(dtype), std::move(shape), bytes});
+  out.total_bytes += bytes;
+}
+
+Inspection inspect_store(const std::filesystem::path& path) {
+  const auto store = Store::open(path);
+  store.verify();
+  Inspection out;
+  out.kind = "store";
+  out.family = parse_hf_config(read_json(path / "config.json"), (path / "config.json").string()).family;
+  for (const auto& name : store.quantized_names()) {
+    const auto tensor = store.quantized(name);
+    add(out, name, fmt::format("int{} g{}{}", tensor.bits, tensor.group, tensor.symmetric ? " symmetric" : ""),
+        {tensor.rows, tensor.cols}, tensor.stored_bytes());
+    out.linear_weights += tensor.rows * tensor.cols;
+    out.linear_bytes += tensor.stored_bytes();
+  }
+  for (const auto& name : store.kept_names()) {
+    const auto& tensor = store.kept(name);
+    add(out, name, std::string(dtype_info(tensor.dtype).name), tensor.shape, std::ssize(tensor.bytes));
+  }
+  const auto record = path / "record.json";
+  out.layers = layers_of_record(read_json(record), record.string());
+  return out;
+}
+
+Inspection inspect_model(const std::filesystem::path& path, std::string kind) {
+  const auto model = Model::open(path);
+  Inspection out;
+  out.kind = std::move(kind);
+  out.family = model.config().family;
+  for (const auto& name : model.tensor_names()) {
+    const auto& tensor = model.tensor(name);
+    add(out, name, std::string(dtype_info(tensor.dtype).name), tensor.shape, std::ssize(tensor.bytes));
+  }
+  for (std::int64_t layer = 0; layer < model.config().layers; ++layer)
+    for (const auto kind_of : kLinearKinds) {
+      const auto& tensor = model.tensor(linear_name(layer, kind_of) + ".weight");
+      out.linear_weights += tensor.elements();
+      out.linear_bytes += std::ssize(tensor.bytes);
+    }
+  return out;
+}
+
+}  // namespace
+
+Inspection inspect(const std::filesystem::path& path) {
+  if (Store::is_store(path)) return inspect_store(path);
+  if (path.extension() == ".safetensors") {
+    Inspection out;
+    out.kind = "safetensors";
+    const auto file = open_safetensors(path);
+    for (const auto& tensor : file.tensors())
+      add(out, tensor.name, std::string(dtype_info(tensor.dtype).name), tensor.shape, std::ssize(tensor.bytes));
+    return out;
+  }
+  return inspect_model(path, path.extension() == ".gguf" ? "gguf" : "safetensors");
+}
+
+}  // namespace nearplane
