@@ -17,9 +17,9 @@ struct QuantizedTensor {
   std::int64_t group = 0;           // columns that share a scale, along a row; `cols` = one scale per row
   bool symmetric = false;           // every zero point is 2^(bits-1), and zeros is empty
 
-  std::vector<std::byte> codes;      // [rows][packed_row_bytes(cols, bits)], codec/pack.h
-  std::vector<std::uint16_t> scales; // [rows][groups] f16, finite, > 0
-  std::vector<std::byte> zeros;      // [rows][packed_row_bytes(groups, bits)], each in [1, 2^bits); empty if symmetric
+  std::vector<std::byte> codes;       // [rows][packed_row_bytes(cols, bits)], codec/pack.h
+  std::vector<std::uint16_t> scales;  // [rows][groups] f16, finite, > 0
+  std::vector<std::byte> zeros;       // [rows][packed_row_bytes(groups, bits)], each in [1, 2^bits); empty if symmetric
 
   std::int64_t groups() const { return (cols + group - 1) / group; }
   std::int64_t row_bytes() const;       // packed codes of one row
@@ -30,13 +30,15 @@ struct QuantizedTensor {
   /// Bytes of everything needed to decode.
   std::int64_t stored_bytes() const;
   /// stored_bytes x 8 / weights.
-  double bits_per_weight() const { return 8.0 * static_cast<double>(stored_bytes()) / static_cast<double>(rows * cols); }
+  double bits_per_weight() const {
+    return 8.0 * static_cast<double>(stored_bytes()) / static_cast<double>(rows * cols);
+  }
 
   /// Unpacked codes of row r into out[cols]; zero points of row r into out[groups].
   void codes_of_row(std::int64_t r, std::uint8_t* out) const;
   void zeros_of_row(std::int64_t r, std::uint8_t* out) const;
-  /// The reference decode: rows [r0, r0 + count) to out[count, cols], each weight = f32(scale) * (code - zero), exact up
-  /// to the one f32 rounding of the product. Single-threaded.
+  /// The reference decode: rows [r0, r0 + count) to out[count, cols], each weight = f32(scale) * (code - zero), exact
+  /// up to the one f32 rounding of the product. Single-threaded.
   void decode_rows(std::int64_t r0, std::int64_t count, float* out) const;
 };
 

@@ -1,6 +1,6 @@
-// The native store: a folder with the quantized layers of a model, everything else of the model unchanged, and a record.
-// docs/formats/store.md describes every byte. Parts are written whole (atomic, synced) or not at all, each tensor with a
-// checksum; a folder without nearplane.json is an unfinished store.
+// The native store: a folder with the quantized layers of a model, everything else of the model unchanged, and a
+// record. docs/formats/store.md describes every byte. Parts are written whole (atomic, synced) or not at all, each
+// tensor with a checksum; a folder without nearplane.json is an unfinished store.
 #pragma once
 
 #include <filesystem>
@@ -44,8 +44,8 @@ class StoreWriter {
 
 class Store {
  public:
-  /// Opens and checks a store: version, every part present, every tensor inside its part with the sizes its header says.
-  /// Checksums are verified by verify(). Error{bad_input, unsupported, io}.
+  /// Opens and checks a store: version, every part present, every tensor inside its part with the sizes its header
+  /// says. Checksums are verified by verify(). Error{bad_input, unsupported, io}.
   static Store open(const std::filesystem::path& path);
   /// True if `path` is a folder with nearplane.json.
   static bool is_store(const std::filesystem::path& path);

@@ -1,0 +1,223 @@
+#include "qtensor/store.h"
+
+#include <map>
+#include <set>
+
+#include "base/atomic_file.h"
+#include "base/check.h"
+#include "base/hash.h"
+
+namespace nearplane {
+namespace {
+
+constexpr const char* kManifest = "nearplane.json";
+constexpr const char* kFormat = "nearplane-store";
+constexpr int kVersion = 1;
+
+std::span<const std::byte> bytes_of(const std::vector<std::uint16_t>& v) { return std::as_bytes(std::span(v)); }
+
+// One checksum over everything a tensor consists of, in the order codes, scales, zeros.
+std::string checksum(std::span<const std::byte> codes, std::span<const std::byte> scales,
+                     std::span<const std::byte> zeros) {
+  return hash64_hex(codes) + hash64_hex(scales) + hash64_hex(zeros);
+}
+
+DType dtype_from_name(const std::string& name, const std::string& where) {
+  for (int i = 0; i <= static_cast<int>(DType::q8_0); ++i)
+    if (dtype_info(static_cast<DType>(i)).name == name) return static_cast<DType>(i);
+  fail_unsupported(where, "element type {} is not known", name);
+}
+
+}  // namespace
+
+struct StoreWriter::State {
+  explicit State(const std::filesystem::path& path) : folder(path) {}
+  AtomicFolder folder;
+  Json parts = Json::array();
+};
+
+StoreWriter::StoreWriter(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {}
+StoreWriter::~StoreWriter() = default;
+
+const std::filesystem::path& StoreWriter::folder() const { return state_->folder.path(); }
+
+void StoreWriter::write_part(const std::string& part,
+                             const std::vector<std::pair<std::string, const QuantizedTensor*>>& quantized,
+                             const std::vector<KeptTensor>& kept) {
+  std::vector<TensorToWrite> tensors;
+  Json described = Json::object();
+  for (const auto& [name, t] : quantized) {
+    t->validate(name);
+    const auto scales = bytes_of(t->scales);
+    tensors.push_back({name + ".codes", DType::u8, {t->rows, t->row_bytes()}, t->codes});
+    tensors.push_back({name + ".scales", DType::f16, {t->rows, t->groups()}, scales});
+    if (!t->symmetric) tensors.push_back({name + ".zeros", DType::u8, {t->rows, t->zero_row_bytes()}, t->zeros});
+    described[name] = {{"kind", "integer"},
+                       {"rows", t->rows},
+                       {"cols", t->cols},
+                       {"bits", t->bits},
+                       {"group", t->group},
+                       {"symmetric", t->symmetric},
+                       {"checksum", checksum(t->codes, scales, t->zeros)}};
+  }
+  for (const auto& t : kept) {
+    const bool plain = dtype_info(t.dtype).block == 1;
+    tensors.push_back(
+        {t.name, plain ? t.dtype : DType::u8, plain ? t.shape : std::vector{std::ssize(t.bytes)}, t.bytes});
+    described[t.name] = {
+        {"kind", "kept"}, {"dtype", dtype_info(t.dtype).name}, {"shape", t.shape}, {"checksum", hash64_hex(t.bytes)}};
+  }
+  const auto file = part + ".safetensors";
+  write_safetensors(folder() / file, tensors, {{"format", kFormat}, {"tensors", described.dump()}});
+  state_->parts.push_back(file);
+}
+
+void StoreWriter::write_text(const std::string& name, std::string_view text) { write_file(folder() / name, text); }
+
+void StoreWriter::finish(const Json& manifest) {
+  Json whole = {{"format", kFormat}, {"version", kVersion}};
+  whole.update(manifest);
+  whole["parts"] = state_->parts;
+  write_file(folder() / kManifest, whole.dump(2) + "\n");
+  state_->folder.commit();
+}
+
+struct Store::State {
+  struct Layer {
+    QuantizedTensor shape;  // sizes and settings, no data
+    const StoredTensor *codes, *scales, *zeros;
+    std::string checksum, where;
+  };
+  std::filesystem::path path;
+  Json manifest;
+  std::vector<TensorFile> parts;
+  std::vector<std::string> quantized_names, kept_names;
+  std::map<std::string, Layer> layers;
+  std::map<std::string, StoredTensor> kept;
+  std::map<std::string, std::string> kept_checksums;
+
+  void add_part(const std::string& file);
+  void add_layer(const TensorFile& part, const std::string& name, const Json& entry);
+  void add_kept(const TensorFile& part, const std::string& name, const Json& entry);
+};
+
+void Store::State::add_part(const std::string& file) {
+  if (std::filesystem::path(file).filename() != file)
+    fail_input((path / kManifest).string(), "part '{}' is not a plain file name", file);
+  if (!std::filesystem::exists(path / file)) fail_input((path / file).string(), "this part of the store is missing");
+  const auto& part = parts.emplace_back(open_safetensors(path / file));
+  const auto where = (path / file).string();
+  const auto described = parse_json(json_get<std::string>(part.metadata(), "tensors", where), where + ": metadata");
+  if (!described.is_object()) fail_input(where, "metadata 'tensors' is no object");
+  for (const auto& [name, entry] : described.items()) {
+    const auto at = where + ": tensor " + name;
+    if (layers.contains(name) || kept.contains(name)) fail_input(at, "is in another part already");
+    const auto kind = json_get<std::string>(entry, "kind", at);
+    if (kind == "integer")
+      add_layer(part, name, entry);
+    else if (kind == "kept")
+      add_kept(part, name, entry);
+    else
+      fail_unsupported(at, "is of kind '{}', which this version does not know", kind);
+  }
+}
+
+void Store::State::add_layer(const TensorFile& part, const std::string& name, const Json& entry) {
+  Layer layer;
+  layer.where = part.path().string() + ": tensor " + name;
+  auto& t = layer.shape;
+  t.rows = json_get<std::int64_t>(entry, "rows", layer.where);
+  t.cols = json_get<std::int64_t>(entry, "cols", layer.where);
+  t.bits = json_get<int>(entry, "bits", layer.where);
+  t.group = json_get<std::int64_t>(entry, "group", layer.where);
+  t.symmetric = json_get<bool>(entry, "symmetric", layer.where);
+  layer.checksum = json_get<std::string>(entry, "checksum", layer.where);
+  constexpr std::int64_t kMax = std::int64_t{1} << 31;
+  if (t.rows < 1 || t.cols < 1 || t.rows > kMax || t.cols > kMax || t.bits < 1 || t.bits > 8 || t.group < 1 ||
+      t.group > t.cols)
+    fail_input(layer.where, "{} x {} weights, {} bits, groups of {}: out of range", t.rows, t.cols, t.bits, t.group);
+  const auto piece = [&](const char* suffix, DType type, std::int64_t cols) {
+    const auto& tensor = part.get(name + suffix);
+    if (tensor.dtype != type || tensor.shape != std::vector{t.rows, cols})
+      fail_input(tensor.where(), "is not {} of {} x {}", dtype_info(type).name, t.rows, cols);
+    return &tensor;
+  };
+  layer.codes = piece(".codes", DType::u8, t.row_bytes());
+  layer.scales = piece(".scales", DType::f16, t.groups());
+  layer.zeros = t.symmetric ? nullptr : piece(".zeros", DType::u8, t.zero_row_bytes());
+  layers.emplace(name, std::move(layer));
+  quantized_names.push_back(name);
+}
+
+void Store::State::add_kept(const TensorFile& part, const std::string& name, const Json& entry) {
+  auto tensor = part.get(name);
+  const auto where = tensor.where();
+  tensor.dtype = dtype_from_name(json_get<std::string>(entry, "dtype", where), where);
+  tensor.shape = json_get<std::vector<std::int64_t>>(entry, "shape", where);
+  std::int64_t elements = 1;
+  for (const auto extent : tensor.shape)
+    if (extent < 0 || __builtin_mul_overflow(elements, extent, &elements)) fail_input(where, "shape is out of range");
+  const auto& info = dtype_info(tensor.dtype);
+  if (elements % info.block != 0 || elements / info.block > std::ssize(tensor.bytes) ||
+      dtype_bytes(tensor.dtype, elements) != std::ssize(tensor.bytes))
+    fail_input(where, "{} bytes do not hold {} elements of {}", tensor.bytes.size(), elements, info.name);
+  kept_checksums[name] = json_get<std::string>(entry, "checksum", where);
+  kept.emplace(name, std::move(tensor));
+  kept_names.push_back(name);
+}
+
+bool Store::is_store(const std::filesystem::path& path) { return std::filesystem::exists(path / kManifest); }
+
+Store Store::open(const std::filesystem::path& path) {
+  auto state = std::make_shared<State>();
+  state->path = path;
+  const auto where = (path / kManifest).string();
+  state->manifest = read_json(path / kManifest);
+  if (json_get<std::string>(state->manifest, "format", where) != kFormat) fail_input(where, "is no nearplane store");
+  const auto version = json_get<int>(state->manifest, "version", where);
+  if (version != kVersion)
+    fail_unsupported(where, "store version {}; this program reads version {}", version, kVersion);
+  const auto parts = json_get<std::vector<std::string>>(state->manifest, "parts", where);
+  state->parts.reserve(parts.size());  // layers point into the parts
+  for (const auto& part : parts) state->add_part(part);
+  Store store;
+  store.state_ = std::move(state);
+  return store;
+}
+
+const std::filesystem::path& Store::path() const { return state_->path; }
+const Json& Store::manifest() const { return state_->manifest; }
+const std::vector<std::string>& Store::quantized_names() const { return state_->quantized_names; }
+const std::vector<std::string>& Store::kept_names() const { return state_->kept_names; }
+
+QuantizedTensor Store::quantized(const std::string& name) const {
+  const auto it = state_->layers.find(name);
+  if (it == state_->layers.end()) fail_input(state_->path.string(), "quantized layer '{}' is missing", name);
+  const auto& layer = it->second;
+  const auto zeros = layer.zeros ? layer.zeros->bytes : std::span<const std::byte>{};
+  if (checksum(layer.codes->bytes, layer.scales->bytes, zeros) != layer.checksum)
+    fail_input(layer.where, "checksum differs: the file is damaged");
+  QuantizedTensor out = layer.shape;
+  out.codes.assign(layer.codes->bytes.begin(), layer.codes->bytes.end());
+  out.zeros.assign(zeros.begin(), zeros.end());
+  out.scales.resize(layer.scales->bytes.size() / 2);
+  std::copy(layer.scales->bytes.begin(), layer.scales->bytes.end(),
+            std::as_writable_bytes(std::span(out.scales)).begin());
+  out.validate(layer.where);
+  return out;
+}
+
+const StoredTensor& Store::kept(const std::string& name) const {
+  const auto it = state_->kept.find(name);
+  if (it == state_->kept.end()) fail_input(state_->path.string(), "tensor '{}' is missing", name);
+  return it->second;
+}
+
+void Store::verify() const {
+  for (const auto& name : quantized_names()) (void)quantized(name);
+  for (const auto& [name, expected] : state_->kept_checksums)
+    if (hash64_hex(kept(name).bytes) != expected)
+      fail_input(kept(name).where(), "checksum differs: the file is damaged");
+}
+
+}  // namespace nearplane
