@@ -57,7 +57,8 @@ ModelConfig parse_hf_config(const Json& config, const std::string& where);
 /// type, and names the first that is not. Thread-safe for reading.
 class Model {
  public:
-  /// `path`: Hugging Face folder, or a .gguf file (architectures llama, qwen2, qwen3). Error{bad_input, unsupported, io}.
+  /// `path`: Hugging Face folder, or a .gguf file (architectures llama, qwen2, qwen3). Error{bad_input, unsupported,
+  /// io}.
   static Model open(const std::filesystem::path& path);
 
   const ModelConfig& config() const { return config_; }
