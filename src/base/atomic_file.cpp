@@ -1,12 +1,12 @@
 #include "base/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
-#include <sstream>
+#include <cstdio>
 
 #include "base/check.h"
 
@@ -65,13 +65,20 @@ void write_file(const std::filesystem::path& path, std::string_view text) {
 }
 
 std::string read_file(const std::filesystem::path& path) {
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) fail_io(path.string(), "cannot open", errno ? errno : EIO);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (in.bad() || (text.fail() && !text.str().empty())) fail_io(path.string(), "cannot read", errno ? errno : EIO);
-  return std::move(text).str();
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail_io(path.string(), "cannot open", errno);
+  std::string text;
+  for (;;) {
+    const auto used = text.size();
+    text.resize(used + (std::size_t{1} << 20));
+    const auto n = ::read(fd, text.data() + used, text.size() - used);
+    const int code = errno;
+    text.resize(used + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    if (n > 0 || (n < 0 && code == EINTR)) continue;
+    ::close(fd);
+    if (n < 0) fail_io(path.string(), "cannot read", code);
+    return text;
+  }
 }
 
 AtomicFolder::AtomicFolder(const std::filesystem::path& path)
@@ -81,7 +88,7 @@ AtomicFolder::AtomicFolder(const std::filesystem::path& path)
   std::error_code code;
   std::filesystem::create_directories(path_.has_parent_path() ? path_.parent_path() : ".", code);
   std::filesystem::remove_all(temporary_, code);
-  if (!std::filesystem::create_directory(temporary_, code)) fail_io(path_.string(), "cannot create", code.value());
+  if (::mkdir(temporary_.c_str(), 0755) != 0) fail_io(path_.string(), "cannot create", errno);
 }
 
 AtomicFolder::~AtomicFolder() {
@@ -90,9 +97,14 @@ AtomicFolder::~AtomicFolder() {
 }
 
 void AtomicFolder::commit() {
-  std::error_code code;
-  std::filesystem::rename(temporary_, path_, code);
-  if (code) fail_io(path_.string(), "cannot rename into place", code.value());
+  // Plain rename would silently replace an empty folder; a few file systems know only plain rename.
+  int failed = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE);
+  if (failed && (errno == EINVAL || errno == ENOSYS)) {
+    errno = EEXIST;
+    failed = std::filesystem::exists(std::filesystem::symlink_status(path_)) ||
+             ::rename(temporary_.c_str(), path_.c_str()) != 0;
+  }
+  if (failed) fail_io(path_.string(), "cannot rename into place", errno);
   committed_ = true;
   sync_folder(path_.parent_path());
 }
