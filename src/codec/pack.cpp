@@ -6,11 +6,12 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 
 #include "codec/pack.h"
 
-#if HWY_ARCH_X86 && !defined(NEARPLANE_CODEC_PACK_INTRINSICS)
+#if HWY_ARCH_X86_64 && !defined(NEARPLANE_CODEC_PACK_INTRINSICS)
 #define NEARPLANE_CODEC_PACK_INTRINSICS
 #include <immintrin.h>
 #endif
@@ -22,7 +23,7 @@ namespace HWY_NAMESPACE {
 // byte k of the result = bits [k*b, (k+1)*b) of `stream`
 std::uint64_t spread(std::uint64_t stream, int bits) {
   const std::uint64_t mask = 0x0101010101010101ull * ((1u << bits) - 1);
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+#if HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX2
   return _pdep_u64(stream, mask);
 #else
   std::uint64_t codes = 0;
@@ -32,7 +33,7 @@ std::uint64_t spread(std::uint64_t stream, int bits) {
 }
 
 std::uint64_t gather(std::uint64_t codes, int bits) {
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+#if HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX2
   return _pext_u64(codes, 0x0101010101010101ull * ((1u << bits) - 1));
 #else
   std::uint64_t stream = 0;
@@ -83,10 +84,13 @@ HWY_EXPORT(Pack);
 }  // namespace
 
 void pack_row(std::span<const std::uint8_t> codes, int bits, std::byte* out) {
+  assert(bits >= 1 && bits <= 8);
+  assert(std::all_of(codes.begin(), codes.end(), [&](int code) { return code < 1 << bits; }));
   HWY_DYNAMIC_DISPATCH(Pack)(codes.data(), codes.size(), bits, out);
 }
 
 void unpack_row(const std::byte* in, int bits, std::span<std::uint8_t> codes) {
+  assert(bits >= 1 && bits <= 8);
   HWY_DYNAMIC_DISPATCH(Unpack)(in, bits, codes.data(), codes.size());
 }
 

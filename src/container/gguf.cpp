@@ -1,9 +1,13 @@
 // Reading GGUF version 2 and 3: magic, counts, key-value metadata, tensor infos, aligned data. Every length is checked
 // against what is left of the file before memory is spent on it.
+// Source: docs/gguf.md of ggml-org/ggml.
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <unordered_set>
+#include <utility>
 
 #include "base/check.h"
 #include "container/tensor_file.h"
@@ -22,22 +26,22 @@ constexpr std::array kTypes{GgmlType{0, DType::f32},  GgmlType{1, DType::f16},  
                             GgmlType{25, DType::i16}, GgmlType{26, DType::i32}, GgmlType{27, DType::i64},
                             GgmlType{28, DType::f64}, GgmlType{30, DType::bf16}};
 
-bool is_utf8(std::string_view s) {
-  for (std::size_t i = 0; i < s.size();) {
-    const auto c = static_cast<unsigned char>(s[i]);
-    const int more = c < 0x80                ? 0
-                     : c >= 0xc2 && c < 0xe0 ? 1
-                     : c >= 0xe0 && c < 0xf0 ? 2
-                     : c >= 0xf0 && c < 0xf5 ? 3
-                                             : -1;
-    if (more < 0 || i + static_cast<std::size_t>(more) >= s.size() + (more == 0)) return false;
-    for (int k = 1; k <= more; ++k)
-      if ((static_cast<unsigned char>(s[i + static_cast<std::size_t>(k)]) & 0xc0) != 0x80) return false;
-    const auto second = more > 0 ? static_cast<unsigned char>(s[i + 1]) : 0;
-    if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second >= 0xa0) || (c == 0xf0 && second < 0x90) ||
-        (c == 0xf4 && second >= 0x90))
-      return false;
-    i += static_cast<std::size_t>(more) + 1;
+bool is_utf8(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    const std::size_t length = first < 0x80   ? 1
+                               : first < 0xc2 ? 0
+                               : first < 0xe0 ? 2
+                               : first < 0xf0 ? 3
+                               : first < 0xf5 ? 4
+                                              : 0;
+    if (length == 0 || length > text.size() - i) return false;
+    // The second byte's range rules out overlong forms, surrogates and code points beyond U+10FFFF.
+    unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    for (std::size_t k = 1; k < length; ++k, low = 0x80, high = 0xbf)
+      if (const auto c = static_cast<unsigned char>(text[i + k]); c < low || c > high) return false;
+    i += length;
   }
   return true;
 }
@@ -79,7 +83,7 @@ class Reader {
       case ValueType::f32:
         return read<float>(what);
       case ValueType::boolean:
-        return read<std::uint8_t>(what) != 0;
+        return boolean(what);
       case ValueType::string:
         return string(what);
       case ValueType::array:
@@ -93,21 +97,34 @@ class Reader {
     }
     fail_input(file_, "{} has unknown value type {}", what, static_cast<std::uint32_t>(type));
   }
+  /// The number of things to come, each at least `least` bytes long: refused before memory is spent on them.
+  std::uint64_t count(std::uint64_t least, const std::string& what) {
+    const auto n = read<std::uint64_t>(what);
+    if (n > left() / least) fail_input(file_, "{} counts {} entries, only {} bytes are left", what, n, left());
+    return n;
+  }
   std::size_t at() const { return at_; }
-  std::size_t left() const { return bytes_.size() - at_; }
   const std::string& file() const { return file_; }
 
  private:
+  std::size_t left() const { return bytes_.size() - at_; }
   void need(std::uint64_t count, const std::string& what) const {
     if (count > left()) fail_input(file_, "{} needs {} bytes at {}, only {} are left", what, count, at_, left());
   }
+  bool boolean(const std::string& what) {
+    const auto value = read<std::uint8_t>(what);
+    if (value > 1) fail_input(file_, "{} is a boolean of value {}", what, value);
+    return value == 1;
+  }
   Json array(const std::string& what) {
-    const auto type = static_cast<ValueType>(read<std::uint32_t>(what));
-    if (type == ValueType::array) fail_unsupported(file_, "{} is an array of arrays", what);
-    const auto count = read<std::uint64_t>(what);
-    if (count > left()) fail_input(file_, "{} claims {} elements in {} bytes", what, count, left());
+    constexpr std::array<std::uint64_t, 13> kLeast{1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};  // bytes of an element
+    const auto type = read<std::uint32_t>(what);
+    if (type >= kLeast.size()) fail_input(file_, "{} is an array of unknown value type {}", what, type);
+    if (static_cast<ValueType>(type) == ValueType::array) fail_unsupported(file_, "{} is an array of arrays", what);
+    const auto n = count(kLeast[type], what);
     Json list = Json::array();
-    for (std::uint64_t i = 0; i < count; ++i) list.push_back(value(type, what));
+    list.get_ref<Json::array_t&>().reserve(n);
+    for (std::uint64_t i = 0; i < n; ++i) list.push_back(value(static_cast<ValueType>(type), what));
     return list;
   }
 
@@ -115,6 +132,26 @@ class Reader {
   std::string file_;
   std::size_t at_ = 0;
 };
+
+void check_head(Reader& reader) {
+  if (reader.read<std::uint32_t>("the magic number") != 0x46554747) fail_input(reader.file(), "is not a GGUF file");
+  const auto version = reader.read<std::uint32_t>("the version");
+  if (version != 2 && version != 3)
+    fail_unsupported(reader.file(), "GGUF version {} is not read (2 and 3 are)", version);
+}
+
+Json read_metadata(Reader& reader, std::uint64_t count) {
+  Json metadata = Json::object();
+  std::unordered_set<std::string> keys;  // looking for each key in the ordered object would be quadratic
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const auto key = reader.string("a metadata key");
+    if (!keys.insert(key).second) fail_input(reader.file(), "metadata '{}' occurs twice", key);
+    const auto what = "metadata '" + key + "'";
+    const auto type = static_cast<ValueType>(reader.read<std::uint32_t>(what));
+    metadata.get_ref<Json::object_t&>().emplace_back(key, reader.value(type, what));
+  }
+  return metadata;
+}
 
 struct TensorInfo {
   StoredTensor tensor;
@@ -135,7 +172,7 @@ TensorInfo read_tensor_info(Reader& reader) {
     const auto extent = reader.read<std::uint64_t>(where);
     if (!std::in_range<std::int64_t>(extent) ||
         __builtin_mul_overflow(elements, static_cast<std::int64_t>(extent), &elements))
-      fail_input(where, "shape overflows");
+      fail_input(where, "dimension {} of {} overflows the number of elements", d, extent);
     tensor.shape[dims - 1 - d] = static_cast<std::int64_t>(extent);
   }
   const auto id = reader.read<std::uint32_t>(where);
@@ -147,7 +184,7 @@ TensorInfo read_tensor_info(Reader& reader) {
   if (tensor.shape.back() % d.block != 0)
     fail_input(where, "rows of {} are not whole blocks of {}", tensor.shape.back(), d.block);
   if (elements / d.block > std::numeric_limits<std::int64_t>::max() / d.block_bytes)
-    fail_input(where, "size overflows");
+    fail_input(where, "{} elements of {} overflow the number of bytes", elements, d.name);
   info.offset = reader.read<std::uint64_t>(where);
   return info;
 }
@@ -159,43 +196,40 @@ std::uint64_t alignment_of(const Json& metadata, const std::string& file) {
   return alignment;
 }
 
-}  // namespace
-
-TensorFile open_gguf(const std::filesystem::path& path) {
-  TensorFile out;
-  out.path_ = path;
-  auto mapped = std::make_shared<MappedFile>(path);
-  const auto file = path.string();
-  Reader reader(mapped->bytes(), file);
-  if (reader.read<std::uint32_t>("the magic number") != 0x46554747) fail_input(file, "is not a GGUF file");
-  const auto version = reader.read<std::uint32_t>("the version");
-  if (version != 2 && version != 3) fail_unsupported(file, "GGUF version {} is not read (2 and 3 are)", version);
-  const auto tensor_count = reader.read<std::uint64_t>("the tensor count");
-  const auto value_count = reader.read<std::uint64_t>("the metadata count");
-  out.metadata_ = Json::object();
-  for (std::uint64_t i = 0; i < value_count; ++i) {
-    const auto key = reader.string("a metadata key");
-    const auto type = static_cast<ValueType>(reader.read<std::uint32_t>("metadata '" + key + "'"));
-    if (out.metadata_.contains(key)) fail_input(file, "metadata '{}' occurs twice", key);
-    out.metadata_[key] = reader.value(type, "metadata '" + key + "'");
-  }
-  std::vector<TensorInfo> infos;
-  for (std::uint64_t i = 0; i < tensor_count; ++i) infos.push_back(read_tensor_info(reader));
-
-  const auto alignment = alignment_of(out.metadata_, file);
+// Gives every tensor its bytes. The format allows no freedom: each starts where the padded one before it ends.
+void place(std::vector<TensorInfo>& infos, std::span<const std::byte> file, std::uint64_t head,
+           std::uint64_t alignment) {
   const auto padded = [&](std::uint64_t n) { return (n + alignment - 1) / alignment * alignment; };
-  const auto data_start = padded(reader.at());
+  const auto start = padded(head);
   std::uint64_t expected = 0;
   for (auto& [tensor, offset] : infos) {
     const auto bytes = static_cast<std::uint64_t>(dtype_bytes(tensor.dtype, tensor.elements()));
     if (offset != expected) fail_input(tensor.where(), "starts at {} of the data instead of {}", offset, expected);
-    if (data_start + offset > mapped->bytes().size() || bytes > mapped->bytes().size() - data_start - offset)
-      fail_input(tensor.where(), "needs {} bytes at {}, the file has {}", bytes, data_start + offset,
-                 mapped->bytes().size());
-    tensor.bytes = mapped->bytes().subspan(data_start + offset, bytes);
+    if (start + offset > file.size() || bytes > file.size() - start - offset)
+      fail_input(tensor.where(), "needs {} bytes at {}, the file has {}", bytes, start + offset, file.size());
+    tensor.bytes = file.subspan(start + offset, bytes);
     expected = padded(offset + bytes);
-    if (!out.index_.emplace(tensor.name, out.tensors_.size()).second) fail_input(tensor.where(), "occurs twice");
-    out.tensors_.push_back(std::move(tensor));
+  }
+}
+
+}  // namespace
+
+TensorFile open_gguf(const std::filesystem::path& path) {
+  auto mapped = std::make_shared<MappedFile>(path);
+  Reader reader(mapped->bytes(), path.string());
+  check_head(reader);
+  const auto tensor_count = reader.count(24, "the tensor count");
+  const auto metadata_count = reader.count(13, "the metadata count");
+  TensorFile out;
+  out.path_ = path;
+  out.metadata_ = read_metadata(reader, metadata_count);
+  std::vector<TensorInfo> infos;
+  for (std::uint64_t i = 0; i < tensor_count; ++i) infos.push_back(read_tensor_info(reader));
+  place(infos, mapped->bytes(), reader.at(), alignment_of(out.metadata_, reader.file()));
+  for (auto& info : infos) {
+    if (!out.index_.emplace(info.tensor.name, out.tensors_.size()).second)
+      fail_input(info.tensor.where(), "occurs twice");
+    out.tensors_.push_back(std::move(info.tensor));
   }
   out.files_.push_back(std::move(mapped));
   return out;

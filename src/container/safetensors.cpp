@@ -17,7 +17,8 @@ std::int64_t checked_bytes(const StoredTensor& tensor) {
   std::int64_t bytes = info.block_bytes;
   for (const auto extent : tensor.shape) {
     if (extent < 0) fail_input(tensor.where(), "negative extent {}", extent);
-    if (__builtin_mul_overflow(bytes, extent, &bytes)) fail_input(tensor.where(), "shape overflows");
+    if (__builtin_mul_overflow(bytes, extent, &bytes))
+      fail_input(tensor.where(), "extent {} overflows the number of bytes", extent);
   }
   return bytes;
 }
@@ -58,6 +59,12 @@ void check_tiling(std::vector<StoredTensor>& tensors, std::span<const std::byte>
     fail_input(file, "{} bytes after the last tensor", data.data() + data.size() - expected);
 }
 
+void check_metadata(const Json& metadata, const std::string& file) {
+  if (!metadata.is_object()) fail_input(file, "__metadata__ is not a JSON object");
+  for (const auto& [key, value] : metadata.items())
+    if (!value.is_string()) fail_input(file, "__metadata__ '{}' is not a string", key);
+}
+
 std::vector<StoredTensor> parse_file(const MappedFile& mapped, Json& metadata) {
   const auto file = mapped.path().string();
   const auto bytes = mapped.bytes();
@@ -72,19 +79,32 @@ std::vector<StoredTensor> parse_file(const MappedFile& mapped, Json& metadata) {
   const auto data = bytes.subspan(8 + length);
   std::vector<StoredTensor> tensors;
   for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__")
-      metadata = entry;
-    else
+    if (name != "__metadata__") {
       tensors.push_back(parse_entry(name, entry, data, file));
+    } else {
+      check_metadata(entry, file);
+      if (metadata.is_null()) metadata = entry;  // of several shards, the first one's
+    }
   }
   check_tiling(tensors, data, file);
   return tensors;
 }
 
-std::filesystem::path shard_path(const std::filesystem::path& folder, const std::string& name,
-                                 const std::string& where) {
-  if (std::filesystem::path(name).filename() != name) fail_input(where, "shard '{}' is not a plain file name", name);
-  return folder / name;
+// The weight map of an index: name of tensor -> file name of its shard.
+std::map<std::string, std::string> read_index(const std::filesystem::path& path) {
+  const auto where = path.string();
+  const auto index = read_json(path);
+  const auto map = index.is_object() ? index.find("weight_map") : index.end();
+  if (map == index.end() || !map->is_object()) fail_input(where, "key 'weight_map' is missing or not an object");
+  std::map<std::string, std::string> shards;
+  for (const auto& [name, shard] : map->items()) {
+    if (!shard.is_string()) fail_input(where, "the shard of tensor {} is {}, not a file name", name, shard.dump());
+    const auto file = shard.get<std::string>();
+    if (std::filesystem::path(file).filename() != file)
+      fail_input(where, "the shard of tensor {} is '{}', not a plain file name", name, file);
+    shards.emplace(name, file);
+  }
+  return shards;
 }
 
 }  // namespace
@@ -107,18 +127,14 @@ TensorFile open_safetensors(const std::filesystem::path& path) {
   } else if (std::filesystem::exists(path / "model.safetensors")) {
     add(path / "model.safetensors");
   } else if (std::filesystem::exists(index_file)) {
-    const auto where = index_file.string();
-    const auto index = read_json(index_file);
-    const auto map = index.is_object() ? index.find("weight_map") : index.end();
-    if (map == index.end() || !map->is_object()) fail_input(where, "key 'weight_map' is missing or no object");
+    const auto index = read_index(index_file);
     std::set<std::string> shards;
-    for (const auto& [name, shard] : map->items()) shards.insert(json_get<std::string>(*map, name, where));
-    for (const auto& shard : shards) add(shard_path(path, shard, where));
-    for (const auto& [name, shard] : map->items()) {
+    for (const auto& [name, shard] : index) shards.insert(shard);
+    for (const auto& shard : shards) add(path / shard);
+    for (const auto& [name, shard] : index) {
       const auto* tensor = out.find(name);
-      if (!tensor) fail_input(where, "lists tensor {}, which {} does not hold", name, shard.get<std::string>());
-      if (std::filesystem::path(tensor->file).filename() != shard.get<std::string>())
-        fail_input(where, "places tensor {} in {}, but it is in {}", name, shard.get<std::string>(), tensor->file);
+      if (!tensor || tensor->file != (path / shard).string())
+        fail_input(index_file.string(), "places tensor {} in {}, which does not hold it", name, shard);
     }
   } else {
     fail_input(path.string(), "holds neither model.safetensors nor model.safetensors.index.json");

@@ -20,6 +20,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
       fail_input(where, "{} bytes given, shape and type need {}", tensor.bytes.size(),
                  dtype_bytes(tensor.dtype, count));
     const auto end = offset + std::ssize(tensor.bytes);
+    if (header.contains(tensor.name)) fail_input(where, "occurs twice");
     header[tensor.name] = {{"dtype", info.name}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }

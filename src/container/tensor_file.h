@@ -78,7 +78,7 @@ struct TensorToWrite {
 
 /// Writes a .safetensors file atomically: header padded so that the data starts 64-byte aligned, tensors in the given
 /// order without gaps. Element types with a block size other than 1 are refused (store them as U8). `metadata` maps
-/// strings to strings. Throws Error{io}.
+/// strings to strings. Throws Error{io}; Error{bad_input} for a size that does not fit or a name given twice.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
                        const std::map<std::string, std::string>& metadata);
 
