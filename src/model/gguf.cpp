@@ -4,11 +4,11 @@
 #include <array>
 #include <cassert>
 #include <cmath>
-#include <numbers>
 #include <string_view>
 
 #include "base/check.h"
 #include "model/arch/family.h"
+#include "model/rope.h"
 #include "tensor/decode.h"
 
 namespace nearplane {
@@ -68,37 +68,25 @@ void refuse_unknown_variants(const Metadata& metadata) {
       fail_unsupported(metadata.file(), "{} of {} is not known (0 is)", metadata.key(name), *value);
 }
 
-// What rope_freqs.weight divides the frequencies by under llama3 scaling; `head_dim / 2` factors.
-std::vector<double> llama3_factors(std::int64_t head_dim, double theta, double factor) {
-  const double low = 1, high = 4, context = 8192;  // of every published Llama 3 model; the file does not say them
-  std::vector<double> out;
-  for (std::int64_t i = 0; i < head_dim / 2; ++i) {
-    const double turns = context / (2 * std::numbers::pi) *
-                         std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
-    const double smooth = std::clamp((turns - low) / (high - low), 0.0, 1.0);
-    out.push_back(1 / ((1 - smooth) / factor + smooth));
-  }
-  return out;
-}
-
 // Finds the llama3 scaling behind a file's frequency factors; the factors themselves have no place in config.json.
+// Low and high factor and context are those of every published Llama 3 model: the file does not say them.
 Json llama3_rope(const StoredTensor& freqs, std::int64_t head_dim, double theta) {
   if (freqs.shape != std::vector{head_dim / 2} || !dtype_info(freqs.dtype).floating)
     fail_input(freqs.where(), "{} factors for a head dimension of {}", freqs.elements(), head_dim);
   std::vector<float> factors(static_cast<std::size_t>(freqs.elements()));
   decode_f32(freqs.dtype, freqs.bytes.data(), freqs.elements(), factors.data());
-  const double factor = *std::ranges::max_element(factors);
-  const auto expected = llama3_factors(head_dim, theta, factor);
+  const RopeScaling scaling{RopeScaling::Kind::llama3, *std::ranges::max_element(factors), 1, 4, 8192};
+  const auto plain = rope_frequencies(head_dim, theta, {}), slowed = rope_frequencies(head_dim, theta, scaling);
   for (std::size_t i = 0; i < factors.size(); ++i)
-    if (!(std::abs(factors[i] - expected[i]) <= 1e-4 * expected[i]))
+    if (const auto expected = plain[i] / slowed[i]; !(std::abs(factors[i] - expected) <= 1e-4 * expected))
       fail_unsupported(freqs.where(), "factor {} is {}, llama3 rope scaling (1, 4, 8192) by {} has {}", i, factors[i],
-                       factor, expected[i]);
-  if (factor == 1) return Json{{"rope_type", "default"}};
+                       scaling.factor, expected);
+  if (scaling.factor == 1) return Json{{"rope_type", "default"}};
   return {{"rope_type", "llama3"},
-          {"factor", std::stod(fmt::format("{}", static_cast<float>(factor)))},
-          {"low_freq_factor", 1.0},
-          {"high_freq_factor", 4.0},
-          {"original_max_position_embeddings", 8192}};
+          {"factor", std::stod(fmt::format("{}", static_cast<float>(scaling.factor)))},
+          {"low_freq_factor", scaling.low_freq_factor},
+          {"high_freq_factor", scaling.high_freq_factor},
+          {"original_max_position_embeddings", scaling.original_max_position}};
 }
 
 Json rope_of(const Metadata& metadata, const TensorFile& file, std::int64_t head_dim) {

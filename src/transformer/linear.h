@@ -31,6 +31,7 @@ class WeightRows {
 };
 
 /// y = W x + bias, with W decoded a tile of rows at a time: memory stays what the file says, whatever its format.
-std::unique_ptr<Linear> make_linear(std::shared_ptr<const WeightRows> weights, std::vector<float> bias, Compute compute);
+std::unique_ptr<Linear> make_linear(std::shared_ptr<const WeightRows> weights, std::vector<float> bias,
+                                    Compute compute);
 
 }  // namespace nearplane

@@ -28,8 +28,8 @@ std::unique_ptr<WeightSource> weights_of(std::shared_ptr<const Model> model);
 /// One block, ready to run. Holds no f32 copy of its matrices.
 struct Block {
   std::int64_t index = 0;
-  std::vector<float> attention_norm, mlp_norm;  // [d]
-  std::vector<float> q_norm, k_norm;            // [head_dim], empty unless config.qk_norm
+  std::vector<float> attention_norm, mlp_norm;    // [d]
+  std::vector<float> q_norm, k_norm;              // [head_dim], empty unless config.qk_norm
   std::array<std::unique_ptr<Linear>, 7> linear;  // by LinearKind
   Linear& at(LinearKind kind) const { return *linear[static_cast<std::size_t>(kind)]; }
 };
@@ -58,8 +58,8 @@ void embed(const WeightSource& weights, std::span<const std::int32_t> tokens, Ma
 /// out [T, d] = RMS norm of x times weight.
 void rms_norm(MatrixView<const float> x, std::span<const float> weight, double eps, MatrixView<float> out);
 
-/// Stage 1: h [T, d] (normed) -> a [T, heads * head_dim]: q/k/v, q/k norms, rope, causal attention. `lengths` sums to T;
-/// each sequence starts at position 0. `caches` is empty, or holds one cache per sequence (batched generation), and
+/// Stage 1: h [T, d] (normed) -> a [T, heads * head_dim]: q/k/v, q/k norms, rope, causal attention. `lengths` sums to
+/// T; each sequence starts at position 0. `caches` is empty, or holds one cache per sequence (batched generation), and
 /// sequence i continues at caches[i].length(); its new keys and values are written there.
 /// Attention runs over key blocks with a running maximum: no T x T matrix exists.
 void attend(const Block& block, const ModelConfig& config, std::span<const std::int64_t> lengths,

@@ -1,0 +1,180 @@
+// The stages of a block. Everything between the linear layers is split over tokens in tiles of fixed size.
+#include "transformer/transformer.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <numeric>
+
+#include "base/threads.h"
+#include "model/rope.h"
+#include "transformer/attention.h"
+#include "transformer/vector_ops.h"
+
+namespace nearplane {
+namespace {
+
+constexpr std::int64_t kTokensPerTask = 64;
+constexpr std::int64_t kTokensAtOnce = 4096;  // of forward_block: bounds its working memory
+
+// body(t) for every token.
+template <class F>
+void for_tokens(std::int64_t count, const F& body) {
+  parallel_for((count + kTokensPerTask - 1) / kTokensPerTask, [&](std::int64_t task) {
+    for (auto t = task * kTokensPerTask; t < std::min(count, (task + 1) * kTokensPerTask); ++t) body(t);
+  });
+}
+
+// Cosines and sines of positions [first, first + rows): angles in double, which hold position x frequency exactly
+// enough at any context length.
+struct RopeTable {
+  std::int64_t first;
+  Matrix<float> cos, sin;  // [positions, head_dim / 2]
+
+  RopeTable(const ModelConfig& config, std::int64_t begin, std::int64_t end)
+      : first(begin),
+        cos(Matrix<float>::uninitialized(end - begin, config.head_dim / 2)),
+        sin(Matrix<float>::uninitialized(end - begin, config.head_dim / 2)) {
+    const auto frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling);
+    for_tokens(end - begin, [&](std::int64_t p) {
+      for (std::int64_t i = 0; i < cos.cols(); ++i) {
+        const double angle = static_cast<double>(first + p) * frequencies[static_cast<std::size_t>(i)];
+        cos(p, i) = static_cast<float>(std::cos(angle));
+        sin(p, i) = static_cast<float>(std::sin(angle));
+      }
+    });
+  }
+};
+
+// Norm (if there is one) and rotation of every head of one token.
+void prepare_heads(float* row, std::int64_t heads, std::span<const float> norm, const ModelConfig& config,
+                   const float* cos, const float* sin) {
+  for (std::int64_t h = 0; h < heads; ++h, row += config.head_dim) {
+    if (!norm.empty()) rms_norm_row(row, norm.data(), config.head_dim, config.rms_eps, row);
+    rotate_halves(row, cos, sin, config.head_dim / 2);
+  }
+}
+
+std::vector<std::int64_t> positions_of(std::span<const std::int64_t> lengths, std::span<const KvCache> caches) {
+  std::vector<std::int64_t> out;
+  for (std::size_t s = 0; s < lengths.size(); ++s)
+    for (std::int64_t i = 0; i < lengths[s]; ++i) out.push_back((caches.empty() ? 0 : caches[s].length()) + i);
+  return out;
+}
+
+void rotate(const Block& block, const ModelConfig& config, std::span<const std::int64_t> positions, MatrixView<float> q,
+            MatrixView<float> k) {
+  const auto [low, high] = std::ranges::minmax(positions);
+  const RopeTable rope(config, low, high + 1);
+  for_tokens(q.rows, [&](std::int64_t t) {
+    const auto p = positions[static_cast<std::size_t>(t)] - rope.first;
+    prepare_heads(q.row(t), config.heads, block.q_norm, config, rope.cos.row(p), rope.sin.row(p));
+    prepare_heads(k.row(t), config.kv_heads, block.k_norm, config, rope.cos.row(p), rope.sin.row(p));
+  });
+}
+
+void copy_rows(MatrixView<const float> from, MatrixView<float> to) {
+  for (std::int64_t r = 0; r < from.rows; ++r) std::copy_n(from.row(r), from.cols, to.row(r));
+}
+
+// The sequences as attention reads them; new keys and values move to the caches if there are any.
+std::vector<AttentionSequence> sequences_of(std::int64_t layer, std::span<const std::int64_t> lengths,
+                                            MatrixView<const float> k, MatrixView<const float> v,
+                                            std::span<KvCache> caches) {
+  std::vector<AttentionSequence> out;
+  std::int64_t t0 = 0;
+  for (std::size_t s = 0; s < lengths.size(); t0 += lengths[s++]) {
+    AttentionSequence sequence{t0, lengths[s], 0, k.rows_at(t0, lengths[s]), v.rows_at(t0, lengths[s])};
+    if (!caches.empty()) {
+      auto& cache = caches[s];
+      sequence.start = cache.length();
+      assert(sequence.start + sequence.count <= cache.capacity());
+      copy_rows(sequence.keys, cache.keys(layer).rows_at(sequence.start, sequence.count));
+      copy_rows(sequence.values, cache.values(layer).rows_at(sequence.start, sequence.count));
+      sequence.keys = cache.keys(layer), sequence.values = cache.values(layer);
+    }
+    out.push_back(sequence);
+  }
+  return out;
+}
+
+// x += W input.
+void add_linear(const Linear& linear, MatrixView<const float> input, MatrixView<float> x) {
+  auto y = Matrix<float>::uninitialized(x.rows, x.cols);
+  linear.apply(input, y.view());
+  for_tokens(x.rows, [&](std::int64_t t) { add(x.row(t), y.row(t), x.cols); });
+}
+
+void forward_part(const Block& block, const ModelConfig& config, std::span<const std::int64_t> lengths,
+                  MatrixView<float> x, std::span<KvCache> caches) {
+  auto h = Matrix<float>::uninitialized(x.rows, config.hidden);
+  rms_norm(x, block.attention_norm, config.rms_eps, h.view());
+  {
+    auto a = Matrix<float>::uninitialized(x.rows, config.heads * config.head_dim);
+    attend(block, config, lengths, h.view(), a.view(), caches);
+    add_attention(block, a.view(), x);
+  }
+  rms_norm(x, block.mlp_norm, config.rms_eps, h.view());
+  auto m = Matrix<float>::uninitialized(x.rows, config.intermediate);
+  gate_up(block, h.view(), m.view());
+  add_mlp(block, m.view(), x);
+}
+
+}  // namespace
+
+KvCache::KvCache(const ModelConfig& config, std::int64_t capacity) : capacity_(capacity) {
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    keys_.emplace_back(capacity, config.kv_heads * config.head_dim);
+    values_.emplace_back(capacity, config.kv_heads * config.head_dim);
+  }
+}
+
+void rms_norm(MatrixView<const float> x, std::span<const float> weight, double eps, MatrixView<float> out) {
+  assert(std::ssize(weight) == x.cols && out.rows == x.rows && out.cols == x.cols);
+  for_tokens(x.rows, [&](std::int64_t t) { rms_norm_row(x.row(t), weight.data(), x.cols, eps, out.row(t)); });
+}
+
+void attend(const Block& block, const ModelConfig& config, std::span<const std::int64_t> lengths,
+            MatrixView<const float> h, MatrixView<float> a, std::span<KvCache> caches) {
+  assert(std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}) == h.rows && a.rows == h.rows);
+  assert(caches.empty() || caches.size() == lengths.size());
+  if (h.rows == 0) return;
+  auto q = Matrix<float>::uninitialized(h.rows, config.heads * config.head_dim);
+  auto k = Matrix<float>::uninitialized(h.rows, config.kv_heads * config.head_dim);
+  auto v = Matrix<float>::uninitialized(h.rows, config.kv_heads * config.head_dim);
+  block.at(LinearKind::q).apply(h, q.view());
+  block.at(LinearKind::k).apply(h, k.view());
+  block.at(LinearKind::v).apply(h, v.view());
+  rotate(block, config, positions_of(lengths, caches), q.view(), k.view());
+  causal_attention(config, sequences_of(block.index, lengths, k.view(), v.view(), caches), q.view(), a);
+}
+
+void add_attention(const Block& block, MatrixView<const float> a, MatrixView<float> x) {
+  add_linear(block.at(LinearKind::o), a, x);
+}
+
+void gate_up(const Block& block, MatrixView<const float> h, MatrixView<float> m) {
+  auto up = Matrix<float>::uninitialized(m.rows, m.cols);
+  block.at(LinearKind::gate).apply(h, m);
+  block.at(LinearKind::up).apply(h, up.view());
+  for_tokens(m.rows, [&](std::int64_t t) { silu_times(m.row(t), up.row(t), m.cols); });
+}
+
+void add_mlp(const Block& block, MatrixView<const float> m, MatrixView<float> x) {
+  add_linear(block.at(LinearKind::down), m, x);
+}
+
+void forward_block(const Block& block, const ModelConfig& config, std::span<const std::int64_t> lengths,
+                   MatrixView<float> x, std::span<KvCache> caches) {
+  std::int64_t t0 = 0;
+  for (std::size_t s = 0; s < lengths.size();) {
+    std::size_t end = s;
+    std::int64_t count = 0;
+    while (end < lengths.size() && (end == s || count + lengths[end] <= kTokensAtOnce)) count += lengths[end++];
+    forward_part(block, config, lengths.subspan(s, end - s), x.rows_at(t0, count),
+                 caches.empty() ? caches : caches.subspan(s, end - s));
+    t0 += count, s = end;
+  }
+}
+
+}  // namespace nearplane
