@@ -1,0 +1,33 @@
+// Babai's nearest plane for many targets at once: every row of W is one target, all share the lattice's Gram matrix.
+// Problem: for k = 1..r in the order of the factor, c_k = w_k + sum_{j<k} (L_kj / L_kk) (w_j - q_j), q_k = the grid
+//   point nearest to c_k. Coordinates outside the order are rounded as they are.
+// Source: Babai, Combinatorica 6 (1986); the same integers as GPTQ (Frantar et al., arXiv 2210.17323).
+// Cost: m r^2 operations, nearly all in matrix products. Bound: see bound.h.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lattice/factor.h"
+#include "lattice/grid.h"
+#include "tensor/matrix.h"
+
+namespace nearplane::lattice {
+
+struct Outcome {
+  std::vector<double> error;  // [m] sum_k e_k^2, e_k = L_kk (c_k - q_k): the row's error under the damped H
+  std::int64_t clipped = 0;   // codes at an end of the range while the target was more than half a step beyond it
+};
+
+/// w [m,n] finite -> codes [m,n]. A factor without order (rank 0) rounds every weight. T is the type of the feedback.
+/// Uses all threads; same bits for any number of them.
+template <class T>
+Outcome nearest_plane(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid,
+                      MatrixView<std::uint8_t> codes);
+
+extern template Outcome nearest_plane(MatrixView<const float>, const Triangle<float>&, const Grid&,
+                                      MatrixView<std::uint8_t>);
+extern template Outcome nearest_plane(MatrixView<const float>, const Triangle<double>&, const Grid&,
+                                      MatrixView<std::uint8_t>);
+
+}  // namespace nearplane::lattice
