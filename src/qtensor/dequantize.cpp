@@ -1,3 +1,5 @@
+// The hot loop of the reference decode. Scale and zero point are f32 and code - zero is exact, so the product is the
+// only rounding and every target gives the same bits.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "qtensor/dequantize.cpp"
 #include <hwy/foreach_target.h>

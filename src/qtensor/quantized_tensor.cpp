@@ -1,6 +1,7 @@
 #include "qtensor/quantized_tensor.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "base/check.h"
 #include "codec/pack.h"
@@ -15,7 +16,7 @@ std::int64_t QuantizedTensor::zero_row_bytes() const { return symmetric ? 0 : pa
 
 void QuantizedTensor::validate(const std::string& where) const {
   if (rows < 1 || cols < 1) fail_input(where, "shape {} x {} is empty", rows, cols);
-  if (bits < 1 || bits > 8) fail_input(where, "{} bits are outside 1 to 8", bits);
+  if (bits < 2 || bits > 8) fail_input(where, "{} bits are outside 2 to 8", bits);
   if (group < 1 || group > cols) fail_input(where, "a group of {} columns in rows of {}", group, cols);
   const auto expect = [&](const char* what, std::size_t have, std::int64_t want) {
     if (static_cast<std::int64_t>(have) != want) fail_input(where, "{} has {} entries instead of {}", what, have, want);
@@ -67,8 +68,10 @@ void QuantizedTensor::decode_rows(std::int64_t r0, std::int64_t count, float* ou
 
 QuantizedTensor pack_quantized(MatrixView<const std::uint8_t> codes, MatrixView<const std::uint16_t> scales,
                                MatrixView<const std::uint8_t> zeros, int bits, std::int64_t group, bool symmetric) {
+  assert(scales.rows == codes.rows && (symmetric || zeros.rows == codes.rows));
   QuantizedTensor t;
   t.rows = codes.rows, t.cols = codes.cols, t.bits = bits, t.group = group, t.symmetric = symmetric;
+  assert(scales.cols == t.groups() && (symmetric || zeros.cols == t.groups()));
   t.codes.resize(static_cast<std::size_t>(t.rows * t.row_bytes()));
   t.zeros.resize(static_cast<std::size_t>(t.rows * t.zero_row_bytes()));
   for (std::int64_t r = 0; r < t.rows; ++r) {

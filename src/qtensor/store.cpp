@@ -1,5 +1,6 @@
 #include "qtensor/store.h"
 
+#include <cassert>
 #include <map>
 #include <set>
 
@@ -16,7 +17,7 @@ constexpr int kVersion = 1;
 
 std::span<const std::byte> bytes_of(const std::vector<std::uint16_t>& v) { return std::as_bytes(std::span(v)); }
 
-// One checksum over everything a tensor consists of, in the order codes, scales, zeros.
+// The checksums of everything a layer consists of, one after the other.
 std::string checksum(std::span<const std::byte> codes, std::span<const std::byte> scales,
                      std::span<const std::byte> zeros) {
   return hash64_hex(codes) + hash64_hex(scales) + hash64_hex(zeros);
@@ -28,12 +29,20 @@ DType dtype_from_name(const std::string& name, const std::string& where) {
   fail_unsupported(where, "element type {} is not known", name);
 }
 
+// Safetensors has no block types: their bytes are kept as U8.
+DType stored_type(DType type) { return dtype_info(type).block == 1 ? type : DType::u8; }
+
 }  // namespace
 
 struct StoreWriter::State {
   explicit State(const std::filesystem::path& path) : folder(path) {}
   AtomicFolder folder;
   Json parts = Json::array();
+  std::set<std::string> names;  // of all parts so far
+
+  void claim(const std::string& name) {
+    if (!names.insert(name).second) fail_input(folder.path().string(), "tensor {} is written twice", name);
+  }
 };
 
 StoreWriter::StoreWriter(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {}
@@ -47,6 +56,7 @@ void StoreWriter::write_part(const std::string& part,
   std::vector<TensorToWrite> tensors;
   Json described = Json::object();
   for (const auto& [name, t] : quantized) {
+    state_->claim(name);
     t->validate(name);
     const auto scales = bytes_of(t->scales);
     tensors.push_back({name + ".codes", DType::u8, {t->rows, t->row_bytes()}, t->codes});
@@ -61,21 +71,23 @@ void StoreWriter::write_part(const std::string& part,
                        {"checksum", checksum(t->codes, scales, t->zeros)}};
   }
   for (const auto& t : kept) {
-    const bool plain = dtype_info(t.dtype).block == 1;
-    tensors.push_back(
-        {t.name, plain ? t.dtype : DType::u8, plain ? t.shape : std::vector{std::ssize(t.bytes)}, t.bytes});
+    state_->claim(t.name);
+    const auto stored = stored_type(t.dtype);
+    tensors.push_back({t.name, stored, stored == t.dtype ? t.shape : std::vector{std::ssize(t.bytes)}, t.bytes});
     described[t.name] = {
         {"kind", "kept"}, {"dtype", dtype_info(t.dtype).name}, {"shape", t.shape}, {"checksum", hash64_hex(t.bytes)}};
   }
   const auto file = part + ".safetensors";
-  write_safetensors(folder() / file, tensors, {{"format", kFormat}, {"tensors", described.dump()}});
-  state_->parts.push_back(file);
+  const auto description = described.dump();
+  write_safetensors(folder() / file, tensors, {{"format", kFormat}, {"tensors", description}});
+  state_->parts.push_back({{"file", file}, {"checksum", hash64_hex(std::as_bytes(std::span(description)))}});
 }
 
 void StoreWriter::write_text(const std::string& name, std::string_view text) { write_file(folder() / name, text); }
 
 void StoreWriter::finish(const Json& manifest) {
   Json whole = {{"format", kFormat}, {"version", kVersion}};
+  assert(!manifest.contains("format") && !manifest.contains("version") && !manifest.contains("parts"));
   whole.update(manifest);
   whole["parts"] = state_->parts;
   write_file(folder() / kManifest, whole.dump(2) + "\n");
@@ -96,33 +108,41 @@ struct Store::State {
   std::map<std::string, StoredTensor> kept;
   std::map<std::string, std::string> kept_checksums;
 
-  void add_part(const std::string& file);
-  void add_layer(const TensorFile& part, const std::string& name, const Json& entry);
-  void add_kept(const TensorFile& part, const std::string& name, const Json& entry);
+  void add_part(const Json& entry);
+  // Both return how many tensors of the part they account for.
+  std::size_t add_layer(const TensorFile& part, const std::string& name, const Json& entry);
+  std::size_t add_kept(const TensorFile& part, const std::string& name, const Json& entry);
 };
 
-void Store::State::add_part(const std::string& file) {
-  if (std::filesystem::path(file).filename() != file)
-    fail_input((path / kManifest).string(), "part '{}' is not a plain file name", file);
-  if (!std::filesystem::exists(path / file)) fail_input((path / file).string(), "this part of the store is missing");
-  const auto& part = parts.emplace_back(open_safetensors(path / file));
+void Store::State::add_part(const Json& listed) {
+  const auto manifest_file = (path / kManifest).string();
+  const auto file = json_get<std::string>(listed, "file", manifest_file);
+  if (std::filesystem::path(file).filename() != file || std::filesystem::path(file).extension() != ".safetensors")
+    fail_input(manifest_file, "part '{}' is not the plain name of a .safetensors file", file);
   const auto where = (path / file).string();
-  const auto described = parse_json(json_get<std::string>(part.metadata(), "tensors", where), where + ": metadata");
-  if (!described.is_object()) fail_input(where, "metadata 'tensors' is no object");
+  if (!std::filesystem::exists(path / file)) fail_input(where, "this part of the store is missing");
+  const auto& part = parts.emplace_back(open_safetensors(path / file));
+  const auto description = json_get<std::string>(part.metadata(), "tensors", where + ": __metadata__");
+  if (hash64_hex(std::as_bytes(std::span(description))) != json_get<std::string>(listed, "checksum", manifest_file))
+    fail_input(where, "its description is not the one {} lists: damaged, or of another store", kManifest);
+  const auto described = parse_json(description, where + ": description");
+  std::size_t pieces = 0;
   for (const auto& [name, entry] : described.items()) {
     const auto at = where + ": tensor " + name;
     if (layers.contains(name) || kept.contains(name)) fail_input(at, "is in another part already");
     const auto kind = json_get<std::string>(entry, "kind", at);
     if (kind == "integer")
-      add_layer(part, name, entry);
+      pieces += add_layer(part, name, entry);
     else if (kind == "kept")
-      add_kept(part, name, entry);
+      pieces += add_kept(part, name, entry);
     else
       fail_unsupported(at, "is of kind '{}', which this version does not know", kind);
   }
+  if (pieces != part.tensors().size())
+    fail_input(where, "holds {} tensors, {} are described", part.tensors().size(), pieces);
 }
 
-void Store::State::add_layer(const TensorFile& part, const std::string& name, const Json& entry) {
+std::size_t Store::State::add_layer(const TensorFile& part, const std::string& name, const Json& entry) {
   Layer layer;
   layer.where = part.path().string() + ": tensor " + name;
   auto& t = layer.shape;
@@ -133,7 +153,7 @@ void Store::State::add_layer(const TensorFile& part, const std::string& name, co
   t.symmetric = json_get<bool>(entry, "symmetric", layer.where);
   layer.checksum = json_get<std::string>(entry, "checksum", layer.where);
   constexpr std::int64_t kMax = std::int64_t{1} << 31;
-  if (t.rows < 1 || t.cols < 1 || t.rows > kMax || t.cols > kMax || t.bits < 1 || t.bits > 8 || t.group < 1 ||
+  if (t.rows < 1 || t.cols < 1 || t.rows > kMax || t.cols > kMax || t.bits < 2 || t.bits > 8 || t.group < 1 ||
       t.group > t.cols)
     fail_input(layer.where, "{} x {} weights, {} bits, groups of {}: out of range", t.rows, t.cols, t.bits, t.group);
   const auto piece = [&](const char* suffix, DType type, std::int64_t cols) {
@@ -145,25 +165,33 @@ void Store::State::add_layer(const TensorFile& part, const std::string& name, co
   layer.codes = piece(".codes", DType::u8, t.row_bytes());
   layer.scales = piece(".scales", DType::f16, t.groups());
   layer.zeros = t.symmetric ? nullptr : piece(".zeros", DType::u8, t.zero_row_bytes());
-  layers.emplace(name, std::move(layer));
   quantized_names.push_back(name);
+  const std::size_t pieces = t.symmetric ? 2 : 3;
+  layers.emplace(name, std::move(layer));
+  return pieces;
 }
 
-void Store::State::add_kept(const TensorFile& part, const std::string& name, const Json& entry) {
+std::size_t Store::State::add_kept(const TensorFile& part, const std::string& name, const Json& entry) {
   auto tensor = part.get(name);
   const auto where = tensor.where();
+  const auto stored = tensor.dtype;
   tensor.dtype = dtype_from_name(json_get<std::string>(entry, "dtype", where), where);
   tensor.shape = json_get<std::vector<std::int64_t>>(entry, "shape", where);
+  const auto& info = dtype_info(tensor.dtype);
+  if (stored != stored_type(tensor.dtype))
+    fail_input(where, "is stored as {}, described as {}", dtype_info(stored).name, info.name);
   std::int64_t elements = 1;
   for (const auto extent : tensor.shape)
-    if (extent < 0 || __builtin_mul_overflow(elements, extent, &elements)) fail_input(where, "shape is out of range");
-  const auto& info = dtype_info(tensor.dtype);
-  if (elements % info.block != 0 || elements / info.block > std::ssize(tensor.bytes) ||
+    if (extent < 0 || __builtin_mul_overflow(elements, extent, &elements))
+      fail_input(where, "extent {} is out of range", extent);
+  if ((info.block > 1 && (tensor.shape.empty() || tensor.shape.back() % info.block != 0)) ||
+      elements / info.block > std::ssize(tensor.bytes) ||
       dtype_bytes(tensor.dtype, elements) != std::ssize(tensor.bytes))
     fail_input(where, "{} bytes do not hold {} elements of {}", tensor.bytes.size(), elements, info.name);
   kept_checksums[name] = json_get<std::string>(entry, "checksum", where);
   kept.emplace(name, std::move(tensor));
   kept_names.push_back(name);
+  return 1;
 }
 
 bool Store::is_store(const std::filesystem::path& path) { return std::filesystem::exists(path / kManifest); }
@@ -177,9 +205,10 @@ Store Store::open(const std::filesystem::path& path) {
   const auto version = json_get<int>(state->manifest, "version", where);
   if (version != kVersion)
     fail_unsupported(where, "store version {}; this program reads version {}", version, kVersion);
-  const auto parts = json_get<std::vector<std::string>>(state->manifest, "parts", where);
-  state->parts.reserve(parts.size());  // layers point into the parts
-  for (const auto& part : parts) state->add_part(part);
+  const auto parts = state->manifest.find("parts");
+  if (parts == state->manifest.end() || !parts->is_array()) fail_input(where, "key 'parts' is missing or not a list");
+  state->parts.reserve(parts->size());  // layers point into the parts
+  for (const auto& part : *parts) state->add_part(part);
   Store store;
   store.state_ = std::move(state);
   return store;

@@ -28,13 +28,15 @@ class StoreWriter {
   explicit StoreWriter(const std::filesystem::path& path);
   ~StoreWriter();  // an unfinished store is removed
 
-  /// Writes one part file; `part` is its stem ("block-00003", "rest").
+  /// Writes one part file; `part` is its stem ("block-00003", "rest"). Error{bad_input} for a name written before or a
+  /// tensor that is not valid; Error{io}.
   void write_part(const std::string& part, const std::vector<std::pair<std::string, const QuantizedTensor*>>& quantized,
                   const std::vector<KeptTensor>& kept);
   /// A text file beside the parts (config.json, tokenizer.json, record.json, ...).
   void write_text(const std::string& name, std::string_view text);
   const std::filesystem::path& folder() const;
-  /// Writes nearplane.json (with `manifest` merged in) and gives the folder its name.
+  /// Writes nearplane.json (with `manifest` merged in; not the keys format, version, parts) and gives the folder its
+  /// name.
   void finish(const Json& manifest);
 
  private:
