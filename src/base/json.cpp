@@ -129,6 +129,9 @@ bool convert(const Json& value, T& out) {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
+  // The parser takes a zero byte for the end of the text and would not see what follows.
+  if (const auto zero = text.find('\0'); zero != std::string_view::npos)
+    fail_input(where, "not valid JSON at byte {}: a zero byte", zero + 1);
   Builder builder(where);
   Json::sax_parse(text, &builder);
   return builder.take();

@@ -23,6 +23,7 @@ TEST(Json, ParsesEveryKindAndKeepsTheOrderOfKeys) {
 TEST(Json, NamesPlaceAndByteOfAnError) {
   for (const auto* text : {"{\"a\": }", "[1,]", "{\"a\":1", "", "{} {}", "\"\xff\"", "[1e999]", "nul"})
     expect_error(ErrorCode::bad_input, {"file.json: not valid JSON at byte"}, [&] { parse_json(text, "file.json"); });
+  expect_error(ErrorCode::bad_input, {"at byte 3: a zero byte"}, [] { parse_json(std::string_view("{}\0{", 4), "x"); });
   expect_error(ErrorCode::bad_input, {"at byte 7"}, [] { parse_json("{\"a\": }", "x"); });
 }
 

@@ -122,7 +122,10 @@ void Store::State::add_part(const Json& listed) {
   const auto where = (path / file).string();
   if (!std::filesystem::exists(path / file)) fail_input(where, "this part of the store is missing");
   const auto& part = parts.emplace_back(open_safetensors(path / file));
-  const auto description = json_get<std::string>(part.metadata(), "tensors", where + ": __metadata__");
+  const auto metadata = where + ": __metadata__";
+  if (json_get<std::string>(part.metadata(), "format", metadata) != kFormat)
+    fail_input(where, "is no part of a nearplane store");
+  const auto description = json_get<std::string>(part.metadata(), "tensors", metadata);
   if (hash64_hex(std::as_bytes(std::span(description))) != json_get<std::string>(listed, "checksum", manifest_file))
     fail_input(where, "its description is not the one {} lists: damaged, or of another store", kManifest);
   const auto described = parse_json(description, where + ": description");

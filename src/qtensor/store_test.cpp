@@ -1,0 +1,306 @@
+#include "qtensor/store.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/atomic_file.h"
+#include "base/hash.h"
+#include "expect_error.h"
+#include "random_quantized.h"
+#include "temporary_folder.h"
+
+namespace nearplane {
+namespace {
+
+namespace fs = std::filesystem;
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest() {
+    for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<std::byte>(i * 7);
+  }
+  void write_to(StoreWriter& writer) const {
+    writer.write_part("block-00000", {{"block.0.q", &a}, {"block.0.k", &b}}, {});
+    writer.write_part("rest", {},
+                      {{"embedding.weight", DType::q4_1, {2, 64}, blocks}, {"norm.weight", DType::f32, {20}, blocks}});
+    writer.write_text("record.json", "{}");
+  }
+  void write() const {
+    StoreWriter writer(path);
+    write_to(writer);
+    writer.finish({{"model", "m"}, {"bits_per_weight", 3.5}});
+  }
+  std::string part() const { return read_file(path / "block-00000.safetensors"); }
+  void put_part(const std::string& bytes) const { write_file(path / "block-00000.safetensors", bytes); }
+  /// Replaces `from` in nearplane.json.
+  void edit_manifest(const std::string& from, const std::string& to) const {
+    auto text = read_file(path / "nearplane.json");
+    const auto at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    write_file(path / "nearplane.json", text.replace(at, from.size(), to));
+  }
+  void refused(std::initializer_list<std::string> parts, ErrorCode code = ErrorCode::bad_input) const {
+    expect_error(code, parts, [&] { Store::open(path); });
+  }
+
+  TemporaryFolder folder;
+  fs::path path = folder.path() / "store";
+  QuantizedTensor a = random_quantized(6, 100, 3, 32, false, 1), b = random_quantized(4, 64, 4, 64, true, 2);
+  std::vector<std::byte> blocks = std::vector<std::byte>(80);  // four Q4_1 blocks, or 20 numbers
+};
+
+void expect_equal(const QuantizedTensor& x, const QuantizedTensor& y) {
+  EXPECT_EQ(x.rows, y.rows);
+  EXPECT_EQ(x.cols, y.cols);
+  EXPECT_EQ(x.bits, y.bits);
+  EXPECT_EQ(x.group, y.group);
+  EXPECT_EQ(x.symmetric, y.symmetric);
+  EXPECT_EQ(x.codes, y.codes);
+  EXPECT_EQ(x.scales, y.scales);
+  EXPECT_EQ(x.zeros, y.zeros);
+}
+
+TEST_F(StoreTest, GivesBackWhatWasWritten) {
+  EXPECT_FALSE(Store::is_store(path));
+  write();
+  EXPECT_TRUE(Store::is_store(path));
+  const auto store = Store::open(path);
+  store.verify();
+  EXPECT_EQ(store.path(), path);
+  EXPECT_EQ(store.manifest()["model"], "m");
+  EXPECT_EQ(store.manifest()["format"], "nearplane-store");
+  EXPECT_EQ(store.manifest()["version"], 1);
+  EXPECT_EQ(store.quantized_names(), (std::vector<std::string>{"block.0.q", "block.0.k"}));
+  EXPECT_EQ(store.kept_names(), (std::vector<std::string>{"embedding.weight", "norm.weight"}));
+  expect_equal(store.quantized("block.0.q"), a);
+  expect_equal(store.quantized("block.0.k"), b);
+  const auto& kept = store.kept("embedding.weight");
+  EXPECT_EQ(kept.dtype, DType::q4_1);
+  EXPECT_EQ(kept.shape, (std::vector<std::int64_t>{2, 64}));
+  EXPECT_TRUE(std::equal(kept.bytes.begin(), kept.bytes.end(), blocks.begin(), blocks.end()));
+  EXPECT_EQ(store.kept("norm.weight").dtype, DType::f32);
+  EXPECT_EQ(read_file(path / "record.json"), "{}");
+  expect_error(ErrorCode::bad_input, {"store", "'x' is missing"}, [&] { store.quantized("x"); });
+  expect_error(ErrorCode::bad_input, {"store", "'x' is missing"}, [&] { store.kept("x"); });
+}
+
+// Other programs may rely on it: the parts are plain safetensors files as docs/formats/store.md describes them.
+TEST_F(StoreTest, HasTheDocumentedLayout) {
+  write();
+  const auto part = open_safetensors(path / "block-00000.safetensors");
+  EXPECT_EQ(part.get("block.0.q.codes").shape, (std::vector<std::int64_t>{6, 38}));
+  EXPECT_EQ(part.get("block.0.q.scales").dtype, DType::f16);
+  EXPECT_EQ(part.get("block.0.q.scales").shape, (std::vector<std::int64_t>{6, 4}));
+  EXPECT_EQ(part.get("block.0.q.zeros").shape, (std::vector<std::int64_t>{6, 2}));
+  EXPECT_EQ(part.find("block.0.k.zeros"), nullptr);
+  const auto rest = open_safetensors(path / "rest.safetensors");
+  EXPECT_EQ(rest.get("embedding.weight").dtype, DType::u8);
+  EXPECT_EQ(rest.get("embedding.weight").shape, (std::vector<std::int64_t>{80}));
+  const auto manifest = read_json(path / "nearplane.json");
+  EXPECT_EQ(manifest["parts"][0]["file"], "block-00000.safetensors");
+  EXPECT_EQ(manifest["parts"][1]["file"], "rest.safetensors");
+}
+
+TEST_F(StoreTest, IsTheSameBytesEachTime) {
+  write();
+  const auto first = part(), manifest = read_file(path / "nearplane.json");
+  fs::remove_all(path);
+  write();
+  EXPECT_EQ(part(), first);
+  EXPECT_EQ(read_file(path / "nearplane.json"), manifest);
+}
+
+TEST_F(StoreTest, AnyFlippedBitOfAPartIsFound) {
+  write();
+  const auto good = part();
+  for (std::size_t i = 0; i < good.size(); i += 3) {
+    auto bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
+    put_part(bad);
+    try {
+      Store::open(path).verify();
+      ADD_FAILURE() << "byte " << i << " of " << good.size();
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("block-00000.safetensors"), std::string::npos) << error.what();
+    }
+  }
+  put_part(good);
+  EXPECT_NO_THROW(Store::open(path).verify());
+}
+
+TEST_F(StoreTest, ReadingALayerFindsItsFlippedByte) {
+  write();
+  auto bytes = part();
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);  // in the scales of block.0.k
+  put_part(bytes);
+  const auto store = Store::open(path);
+  EXPECT_NO_THROW(store.quantized("block.0.q"));
+  expect_error(ErrorCode::bad_input, {"block-00000.safetensors", "tensor block.0.k", "checksum"},
+               [&] { store.quantized("block.0.k"); });
+  expect_error(ErrorCode::bad_input, {"tensor block.0.k", "checksum"}, [&] { store.verify(); });
+}
+
+TEST_F(StoreTest, FindsAFlippedByteOfAKeptTensor) {
+  write();
+  const auto rest = path / "rest.safetensors";
+  auto bytes = read_file(rest);
+  bytes.back() = static_cast<char>(bytes.back() ^ 128);
+  write_file(rest, bytes);
+  expect_error(ErrorCode::bad_input, {"rest.safetensors", "tensor norm.weight", "checksum"},
+               [&] { Store::open(path).verify(); });
+}
+
+TEST_F(StoreTest, RefusesOtherFormatsAndVersions) {
+  write();
+  edit_manifest("\"version\": 1", "\"version\": 2");
+  refused({"nearplane.json", "store version 2"}, ErrorCode::unsupported);
+  edit_manifest("\"version\": 2", "\"version\": \"1\"");
+  refused({"nearplane.json", "'version' is not an integer"});
+  edit_manifest("nearplane-store", "other");
+  refused({"nearplane.json", "is no nearplane store"});
+  write_file(path / "nearplane.json", "{");
+  refused({"nearplane.json", "not valid JSON"});
+}
+
+TEST_F(StoreTest, RefusesMissingAndMisnamedParts) {
+  write();
+  fs::rename(path / "rest.safetensors", path / "moved.safetensors");
+  refused({"rest.safetensors", "missing"});
+  edit_manifest("\"rest.safetensors\"", "\"../rest.safetensors\"");
+  refused({"nearplane.json", "'../rest.safetensors'"});
+  edit_manifest("\"../rest.safetensors\"", "\"..\"");
+  refused({"nearplane.json", "'..'"});
+  edit_manifest("\"file\": \"..\"", "\"name\": \"..\"");
+  refused({"nearplane.json", "'file' is missing"});
+  edit_manifest("\"parts\"", "\"pieces\"");
+  refused({"nearplane.json", "'parts'"});
+}
+
+TEST_F(StoreTest, RefusesAPartOfAnotherStore) {
+  write();
+  auto other = a;
+  other.codes[0] ^= std::byte{1};
+  StoreWriter writer(folder.path() / "other");
+  writer.write_part("block-00000", {{"block.0.q", &other}, {"block.0.k", &b}}, {});
+  fs::copy_file(writer.folder() / "block-00000.safetensors", path / "block-00000.safetensors",
+                fs::copy_options::overwrite_existing);
+  refused({"block-00000.safetensors", "of another store"});
+}
+
+TEST_F(StoreTest, RefusesOtherSafetensorsAsPart) {
+  write();
+  write_safetensors(path / "rest.safetensors", {}, {{"format", "pt"}});
+  refused({"rest.safetensors", "is no part of a nearplane store"});
+  write_safetensors(path / "rest.safetensors", {}, {});
+  refused({"rest.safetensors", "__metadata__", "'format'"});
+}
+
+TEST_F(StoreTest, RefusesAPartListedTwice) {
+  write();
+  auto manifest = read_json(path / "nearplane.json");
+  manifest["parts"].push_back(manifest["parts"][0]);
+  write_file(path / "nearplane.json", manifest.dump());
+  refused({"tensor block.0.q", "another part already"});
+}
+
+/// A store of one part with this description and these tensors, every checksum of descriptions right.
+void write_by_hand(const fs::path& path, const Json& description, const std::vector<TensorToWrite>& tensors) {
+  fs::create_directories(path);
+  const auto text = description.dump();
+  write_safetensors(path / "p.safetensors", tensors, {{"format", "nearplane-store"}, {"tensors", text}});
+  const Json part = {{"file", "p.safetensors"}, {"checksum", hash64_hex(std::as_bytes(std::span(text)))}};
+  write_file(path / "nearplane.json",
+             Json({{"format", "nearplane-store"}, {"version", 1}, {"parts", Json::array({part})}}).dump());
+}
+
+TEST_F(StoreTest, RefusesPartsWithWrongSizes) {
+  const std::vector<std::byte> bytes(64);
+  const Json good = {{"kind", "integer"}, {"rows", 2},         {"cols", 16},        {"bits", 4},
+                     {"group", 8},        {"symmetric", true}, {"checksum", "none"}};
+  const std::vector<TensorToWrite> tensors = {{"w.codes", DType::u8, {2, 8}, std::span(bytes).first(16)},
+                                              {"w.scales", DType::f16, {2, 2}, std::span(bytes).first(8)}};
+  const auto bad = [&](const char* key, const Json& value, std::initializer_list<std::string> parts,
+                       ErrorCode code = ErrorCode::bad_input) {
+    SCOPED_TRACE(key);
+    auto entry = good;
+    entry[key] = value;
+    write_by_hand(path, {{"w", entry}}, tensors);
+    refused(parts, code);
+  };
+  write_by_hand(path, {{"w", good}}, tensors);
+  expect_error(ErrorCode::bad_input, {"p.safetensors", "tensor w", "checksum"}, [&] { Store::open(path).verify(); });
+  bad("rows", 3, {"p.safetensors", "tensor w.codes", "U8 of 3 x 8"});
+  bad("cols", 17, {"tensor w.codes", "U8 of 2 x 9"});
+  bad("bits", 5, {"tensor w.codes", "U8 of 2 x 10"});
+  bad("group", 16, {"tensor w.scales", "F16 of 2 x 1"});
+  bad("symmetric", false, {"w.zeros", "missing"});
+  bad("rows", 0, {"tensor w", "0 x 16", "out of range"});
+  bad("cols", std::int64_t{1} << 62, {"tensor w", "out of range"});
+  bad("bits", 1, {"tensor w", "1 bits", "out of range"});
+  bad("bits", 9, {"tensor w", "9 bits", "out of range"});
+  bad("group", 0, {"tensor w", "groups of 0"});
+  bad("group", 17, {"tensor w", "groups of 17"});
+  bad("rows", "2", {"tensor w", "'rows'"});
+  bad("kind", "vector", {"tensor w", "kind 'vector'"}, ErrorCode::unsupported);
+}
+
+TEST_F(StoreTest, RefusesKeptTensorsThatDoNotFit) {
+  const std::vector<std::byte> bytes(64);
+  const auto bad = [&](DType stored, std::int64_t extent, const char* type, const Json& shape,
+                       std::initializer_list<std::string> parts, ErrorCode code = ErrorCode::bad_input) {
+    const auto size = static_cast<std::size_t>(dtype_bytes(stored, extent));
+    write_by_hand(path, {{"w", {{"kind", "kept"}, {"dtype", type}, {"shape", shape}, {"checksum", "none"}}}},
+                  {{"w", stored, {extent}, std::span(bytes).first(size)}});
+    refused(parts, code);
+  };
+  bad(DType::f32, 4, "F16", {8}, {"p.safetensors", "tensor w", "stored as F32, described as F16"});
+  bad(DType::f32, 4, "F32", {5}, {"tensor w", "16 bytes do not hold 5 elements of F32"});
+  bad(DType::f32, 4, "F32", {-4}, {"tensor w", "extent -4"});
+  bad(DType::f32, 4, "F32", {std::int64_t{1} << 62, 4}, {"tensor w", "extent 4"});
+  bad(DType::f32, 4, "F33", {4}, {"tensor w", "F33"}, ErrorCode::unsupported);
+  bad(DType::u8, 18, "Q4_0", {33}, {"tensor w", "18 bytes"});
+  bad(DType::u8, 18, "Q4_0", {32, 1}, {"tensor w", "18 bytes"});  // rows must be whole blocks
+  bad(DType::u8, 18, "Q4_0", {std::int64_t{1} << 61}, {"tensor w", "18 bytes"});
+}
+
+TEST_F(StoreTest, RefusesTensorsWithoutDescription) {
+  const std::vector<std::byte> bytes(4);
+  write_by_hand(path, Json::object(), {{"stray", DType::u8, {4}, bytes}});
+  refused({"p.safetensors", "holds 1 tensors, 0 are described"});
+}
+
+TEST_F(StoreTest, RefusesToWriteOverAnything) {
+  write();
+  expect_error(ErrorCode::bad_input, {"store", "exists already"}, [&] { StoreWriter writer(path); });
+}
+
+TEST_F(StoreTest, WritesNoNameTwice) {
+  StoreWriter writer(path);
+  write_to(writer);
+  expect_error(ErrorCode::bad_input, {"tensor block.0.q is written twice"}, [&] {
+    writer.write_part("more", {{"block.0.q", &a}}, {});
+  });
+  expect_error(ErrorCode::bad_input, {"tensor new is written twice"}, [&] {
+    writer.write_part("more", {{"new", &a}}, {{"new", DType::f32, {20}, blocks}});
+  });
+}
+
+TEST_F(StoreTest, WritesNoInvalidLayer) {
+  a.scales[0] = 0;
+  StoreWriter writer(path);
+  expect_error(ErrorCode::bad_input, {"block.0.q", "scale 0 of row 0"}, [&] {
+    writer.write_part("p", {{"block.0.q", &a}}, {});
+  });
+}
+
+TEST_F(StoreTest, LeavesNothingWhenAbandoned) {
+  {
+    StoreWriter writer(path);
+    write_to(writer);
+  }
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+}  // namespace
+}  // namespace nearplane
