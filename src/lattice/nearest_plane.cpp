@@ -2,7 +2,9 @@
 // decide the left half, add its feedback to the right half with one product, decide the right half.
 #include "lattice/nearest_plane.h"
 
+#include <algorithm>
 #include <cassert>
+#include <cmath>
 
 #include "base/threads.h"
 #include "kernel/gemm.h"
@@ -27,11 +29,14 @@ struct Plan {
   const Triangle<T>& l;
   const Grid& grid;
   std::vector<std::int64_t> columns, group;
-  std::vector<T> pivots;
+  std::vector<T> pivots;  // divided by `unit`, a power of two near the largest, so that their squares fit T
+  double unit = 1;
 
   Plan(const Triangle<T>& triangle, const Grid& g) : l(triangle), grid(g), columns(all_positions(triangle.factor)) {
-    pivots.assign(columns.size(), T{});
-    std::copy(l.factor.pivots.begin(), l.factor.pivots.end(), pivots.begin());
+    const auto& exact = l.factor.pivots;
+    if (!exact.empty()) unit = std::ldexp(1.0, std::ilogb(*std::max_element(exact.begin(), exact.end())));
+    for (const auto pivot : exact) pivots.push_back(static_cast<T>(pivot / unit));
+    pivots.resize(columns.size());
     for (const auto j : columns) group.push_back(j / g.group);
   }
 };
@@ -85,7 +90,7 @@ class TileSolver {
           codes(r, plan_.columns[k]) = static_cast<std::uint8_t>(feedback_(k, r));
   }
 
-  double error(std::int64_t row) const { return error_[row]; }
+  double error(std::int64_t row) const { return error_[row] * plan_.unit * plan_.unit; }
   double clipped(std::int64_t row) const { return clipped_[row]; }
 
  private:

@@ -10,7 +10,8 @@
 
 namespace nearplane {
 
-/// A Gram matrix made ready once for every layer that shares its inputs (q/k/v, gate/up): order, damping ladder, factor.
+/// A Gram matrix made ready once for every layer that shares its inputs (q/k/v, gate/up): order, damping ladder,
+/// factor.
 class Hessian {
  public:
   /// gram [n,n] f64: X^T X, lower triangle valid. Never throws for numerical reasons on finite input: the ladder raises

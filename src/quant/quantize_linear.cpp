@@ -1,0 +1,188 @@
+// check W -> weights of the columns -> grid -> codes -> pack -> measure what was packed.
+#include "quant/quantize_linear.h"
+
+#include <cassert>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "base/threads.h"
+#include "lattice/error.h"
+#include "lattice/factor.h"
+#include "lattice/nearest_plane.h"
+#include "lattice/order.h"
+#include "quant/scale_search.h"
+#include "tensor/half.h"
+
+namespace nearplane {
+
+struct Hessian::State {
+  Matrix<double> gram;  // [n,n], lower triangle, without damping
+  lattice::Triangle<float> triangle;
+};
+
+namespace {
+
+constexpr double kLargestEntry = 1e200;     // sums and products of entries stay finite
+constexpr double kCertificateLimit = 1e-3;  // math: identity against direct error
+
+void check_gram(const Matrix<double>& gram, const std::string& where) {
+  assert(gram.rows() == gram.cols());
+  for (std::int64_t i = 0; i < gram.rows(); ++i)
+    for (std::int64_t j = 0; j <= i; ++j)
+      if (!(std::abs(gram(i, j)) <= kLargestEntry))
+        throw Error(ErrorCode::numerical,
+                    fmt::format("entry ({}, {}) of the Gram matrix is {}: column {} of the inputs cannot be used", i, j,
+                                gram(i, j), i),
+                    where);
+}
+
+void check_weights(const Matrix<float>& w, const std::string& where) {
+  for (std::int64_t i = 0; i < w.rows(); ++i)
+    for (std::int64_t j = 0; j < w.cols(); ++j)
+      if (!std::isfinite(w(i, j))) fail_input(where, "weight ({}, {}) is {}", i, j, w(i, j));
+}
+
+// What an error of column j costs, for the scale search; empty = no search. Columns outside the order cost nothing.
+std::vector<double> column_weights(const Hessian::State* hessian, ScaleSearch search) {
+  if (search == ScaleSearch::minmax) return {};
+  assert(hessian != nullptr);
+  const auto& factor = hessian->triangle.factor;
+  std::vector<double> weights(static_cast<std::size_t>(factor.dimension));
+  for (std::int64_t k = 0; k < factor.rank(); ++k) {
+    const auto j = factor.order[k];
+    weights[j] = search == ScaleSearch::diagonal ? hessian->gram(j, j) : factor.pivots[k] * factor.pivots[k];
+  }
+  return weights;
+}
+
+QuantizedTensor pack(const Matrix<std::uint8_t>& codes, const lattice::Grid& grid, int bits, bool symmetric) {
+  Matrix<std::uint16_t> scales(grid.step.rows(), grid.step.cols());
+  Matrix<std::uint8_t> zeros(grid.zero.rows(), grid.zero.cols());
+  for (std::int64_t i = 0; i < scales.size(); ++i) {
+    scales.data()[i] = f32_to_f16(grid.step.data()[i]);
+    zeros.data()[i] = static_cast<std::uint8_t>(grid.zero.data()[i]);
+  }
+  return pack_quantized(codes.view(), scales.view(), zeros.view(), bits, grid.group, symmetric);
+}
+
+// W - Q, from what was packed.
+Matrix<float> differences(const Matrix<float>& w, const QuantizedTensor& q) {
+  auto d = Matrix<float>::uninitialized(w.rows(), w.cols());
+  parallel_for(w.rows(), [&](std::int64_t i) {
+    q.decode_rows(i, 1, d.row(i));
+    for (std::int64_t j = 0; j < w.cols(); ++j) d(i, j) = w(i, j) - d(i, j);
+  });
+  return d;
+}
+
+double total(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+
+// |E_identity - E_direct| / E_direct, both under the damped H, differences of rows not cancelling.
+double certificate(const lattice::Factor& factor, const std::vector<double>& identity,
+                   const std::vector<double>& direct, const Matrix<float>& d) {
+  double difference = 0, sum = 0;
+  for (std::int64_t i = 0; i < d.rows(); ++i) {
+    double squares = 0;
+    for (const auto j : factor.order) squares += static_cast<double>(d(i, j)) * static_cast<double>(d(i, j));
+    const double damped = direct[i] + factor.shift * squares;
+    difference += std::abs(identity[i] - damped);
+    sum += damped;
+  }
+  return sum > 0 ? difference / sum : 0.0;
+}
+
+double ratio(double error, double norm) { return norm > 0 ? error / norm : 0.0; }
+
+// One layer on its way through the steps.
+struct Solver {
+  const Matrix<float>& w;
+  const Hessian::State* hessian;
+  const GridOptions& options;
+  const lattice::Grid& grid;
+  QuantizedLayer out;
+  std::vector<double> direct;  // error of each row under the undamped H
+
+  template <class T>
+  std::vector<double> solve(const lattice::Triangle<T>& triangle) {
+    Matrix<std::uint8_t> codes(w.rows(), w.cols());
+    auto outcome = lattice::nearest_plane(w.view(), triangle, grid, codes.view());
+    out.tensor = pack(codes, grid, options.bits, options.symmetric);
+    out.record.clipped_share = static_cast<double>(outcome.clipped) / static_cast<double>(w.size());
+    return std::move(outcome.error);
+  }
+
+  void round() {
+    lattice::Triangle<float> none;
+    none.factor.dimension = w.cols();
+    solve(none);
+    if (hessian != nullptr) direct = lattice::row_errors<double>(differences(w, out.tensor).view(), hessian->gram);
+  }
+
+  // With the feedback in f32; where the certificate says that is not enough, in double.
+  void nearest_plane() {
+    certify(hessian->triangle);
+    if (out.record.certificate < kCertificateLimit) return;
+    const auto& factor = hessian->triangle.factor;
+    certify(lattice::factorize<double>(hessian->gram, factor.order, factor.damping));
+  }
+
+  template <class T>
+  void certify(const lattice::Triangle<T>& triangle) {
+    const auto identity = solve(triangle);
+    const auto d = differences(w, out.tensor);
+    direct = lattice::row_errors<double>(d.view(), hessian->gram);
+    out.record.certificate = certificate(triangle.factor, identity, direct, d);
+  }
+};
+
+void record_hessian(const Hessian::State& hessian, const lattice::Grid& grid, const Matrix<float>& w, double error,
+                    Method method, LayerRecord& record) {
+  const auto& factor = hessian.triangle.factor;
+  const double norm = total(lattice::row_errors<float>(w.view(), hessian.gram));
+  record.error = ratio(error, norm);
+  record.dead_columns = factor.dimension - factor.rank();
+  record.damping = factor.damping;
+  record.repairs = factor.repairs;
+  if (method != Method::nearest_plane) return;
+  record.bound = ratio(lattice::error_bound(factor, grid), norm);
+  record.expectation = record.bound / 3;
+}
+
+}  // namespace
+
+Hessian::Hessian(const Matrix<double>& gram, Order order, double damping, const std::string& where)
+    : state_(std::make_unique<State>()) {
+  check_gram(gram, where);
+  const auto columns =
+      order == Order::natural ? lattice::natural_order(gram) : lattice::decreasing_diagonal_order(gram);
+  state_->gram = gram.clone();
+  state_->triangle = lattice::factorize<float>(gram, columns, damping);
+}
+
+Hessian::~Hessian() = default;
+
+QuantizedLayer quantize_linear(const Matrix<float>& w, const Hessian* hessian, const GridOptions& options,
+                               const std::string& where) {
+  const auto group = options.group == 0 ? w.cols() : options.group;
+  if (options.bits < 2 || options.bits > 8) fail_input(where, "{} bits are outside 2 to 8", options.bits);
+  if (w.cols() < 1 || w.rows() < 1) fail_input(where, "shape {} x {} is empty", w.rows(), w.cols());
+  if (group < 1 || w.cols() % group != 0) fail_input(where, "groups of {} do not divide {} columns", group, w.cols());
+  check_weights(w, where);
+  const auto* state = hessian == nullptr ? nullptr : &hessian->state();
+  assert(state != nullptr || (options.method == Method::rounding && options.scales == ScaleSearch::minmax));
+  if (state != nullptr && state->gram.cols() != w.cols())
+    fail_input(where, "{} columns, but the Gram matrix has {}", w.cols(), state->gram.cols());
+
+  const auto grid =
+      choose_grid(w.view(), column_weights(state, options.scales), options.bits, group, options.symmetric, where);
+  Solver solver{.w = w, .hessian = state, .options = options, .grid = grid, .out = {}, .direct = {}};
+  options.method == Method::rounding ? solver.round() : solver.nearest_plane();
+  auto& record = solver.out.record;
+  record.rows = w.rows(), record.cols = w.cols();
+  record.bits_per_weight = solver.out.tensor.bits_per_weight();
+  if (state != nullptr) record_hessian(*state, grid, w, total(solver.direct), options.method, record);
+  return std::move(solver.out);
+}
+
+}  // namespace nearplane
