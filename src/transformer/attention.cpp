@@ -28,11 +28,11 @@ class Tile {
         first_(first_query),
         count_(std::min(kQueries, sequence.count - first_query)),
         rows_(group_ * count_) {
-    queries_ = scratch<float, 0>(rows_ * dim_);
-    scores_ = scratch<float, 1>(rows_ * kKeys);
-    sums_ = scratch<float, 2>(rows_ * dim_);
-    maxima_ = scratch<float, 3>(rows_);
-    weights_ = scratch<float, 4>(rows_);
+    queries_ = scratch<float, Scratch::tile_queries>(rows_, dim_).data;
+    scores_ = scratch<float, Scratch::tile_scores>(rows_, kKeys).data;
+    sums_ = scratch<float, Scratch::tile_sums>(rows_, dim_).data;
+    maxima_ = scratch<float, Scratch::tile_maxima>(rows_, 1).data;
+    weights_ = scratch<float, Scratch::tile_weights>(rows_, 1).data;
   }
 
   void run(MatrixView<const float> q, MatrixView<float> a) {

@@ -1,8 +1,9 @@
-// y = W x + b with W decoded a tile of rows at a time, each tile once per call.
-// Cost: 2 T m n operations. Memory per thread: one tile of at most kRowTile x n, which stays in its cache while all
-// tokens pass. Tiles depend on the shape alone, so results do not depend on the number of threads.
+// y = W x + b with W decoded a panel of rows at a time, each panel once per call.
+// Cost: 2 T m n operations. Memory: one panel, and with bf16 a rounded copy of x.
+// Panels and tiles depend on the shape alone, so results do not depend on the number of threads.
 #include "transformer/linear.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "base/threads.h"
@@ -13,21 +14,25 @@
 namespace nearplane {
 namespace {
 
-constexpr std::int64_t kRowTile = 128;    // rows decoded at a time: enough columns for the GEMM to run at full rate
-constexpr std::int64_t kTokenTile = 256;  // tokens of one GEMM call, so that its operands fit the caches
-constexpr std::int64_t kFewTokens = 8;    // up to here a dot product per row beats packing for a GEMM (generation)
-constexpr std::int64_t kFewRows = 32;     // rows of a task then
-constexpr std::int64_t kCopyRows = 64;
+constexpr std::int64_t kPanel = 4 << 20;  // weights decoded at a time (16 MiB): the matrices of small models whole
+constexpr std::int64_t kTokenTile = 256;  // tokens of one GEMM call
+constexpr std::int64_t kMaxRowTile = 768, kMinRowTile = 64;  // rows of one GEMM call
+constexpr std::int64_t kTasks = 16;     // wanted at least per panel; row tiles shrink for it when tokens are few
+constexpr std::int64_t kFewTokens = 8;  // up to here a dot product per row beats packing for a GEMM (generation)
+constexpr std::int64_t kCopyRows = 32;  // rows of a task that only copies, decodes or takes dot products
 
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// body(begin, count) for the tiles of [0, count).
 template <class F>
 void for_tiles(std::int64_t count, std::int64_t tile, const F& body) {
-  parallel_for((count + tile - 1) / tile, [&](std::int64_t i) { body(i * tile, std::min(tile, count - i * tile)); });
+  parallel_for(ceil_div(count, tile), [&](std::int64_t i) { body(i * tile, std::min(tile, count - i * tile)); });
 }
 
-// The largest tile size up to kRowTile that splits `rows` evenly, rounded up to whole vectors.
-std::int64_t even_tile(std::int64_t rows) {
-  const auto tiles = (rows + kRowTile - 1) / kRowTile;
-  return ((rows + tiles - 1) / tiles + 15) / 16 * 16;
+// `rows` split evenly into tiles of whole vectors, as large as kTasks allows.
+std::int64_t row_tile(std::int64_t rows, std::int64_t tokens) {
+  const auto most = std::clamp(rows * ceil_div(tokens, kTokenTile) / kTasks, kMinRowTile, kMaxRowTile);
+  return ceil_div(ceil_div(rows, ceil_div(rows, most)), 16) * 16;
 }
 
 class DecodedLinear : public Linear {
@@ -41,70 +46,77 @@ class DecodedLinear : public Linear {
 
   void apply(MatrixView<const float> x, MatrixView<float> y) const override {
     assert(x.cols == in_features() && y.cols == out_features() && x.rows == y.rows);
-    if (compute_ == Compute::bf16 && x.rows > kFewTokens && has_bf16_gemm()) return apply_bf16(x, y);
-    Matrix<float> rounded;
-    if (compute_ == Compute::bf16) {
-      rounded = rounded_copy(x);
-      x = rounded.view();
-    }
-    x.rows > kFewTokens ? apply_many(x, y) : apply_few(x, y);
+    if (x.rows <= kFewTokens)
+      apply_few(x, y);
+    else if (compute_ == Compute::f32)
+      apply_panels<float>(x, y);
+    else if (has_bf16_gemm())
+      apply_panels<std::uint16_t>(copy<std::uint16_t>(x, to_bf16), y);
+    else
+      apply_panels<float>(copy<float>(x, round_bf16), y);
   }
 
  private:
   // Rows [r0, r0 + count) as the arithmetic sees them.
-  const float* decoded(std::int64_t r0, std::int64_t count) const {
-    const auto n = in_features();
-    float* tile = scratch<float>(count * n);
-    weights_->decode(r0, count, tile);
-    if (compute_ == Compute::bf16) round_bf16(tile, count * n, tile);
-    return tile;
+  void decode(std::int64_t r0, std::int64_t count, float* out) const {
+    weights_->decode(r0, count, out);
+    if (compute_ == Compute::bf16) round_bf16(out, count * in_features(), out);
+  }
+  void decode(std::int64_t r0, std::int64_t count, std::uint16_t* out) const {
+    const auto wide = scratch<float, Scratch::decoded_rows>(count, in_features());
+    weights_->decode(r0, count, wide.data);
+    to_bf16(wide.data, count * in_features(), out);
+  }
+
+  static void multiply(MatrixView<const float> x, const float* w, MatrixView<float> y) {
+    gemm_nt(y.rows, y.cols, x.cols, 1.0f, x.data, x.stride, w, x.cols, 0.0f, y.data, y.stride);
+  }
+  static void multiply(MatrixView<const std::uint16_t> x, const std::uint16_t* w, MatrixView<float> y) {
+    gemm_nt_bf16(y.rows, y.cols, x.cols, x.data, x.stride, w, x.cols, y.data, y.stride);
   }
 
   void apply_few(MatrixView<const float> x, MatrixView<float> y) const {
     const auto n = in_features();
-    for_tiles(out_features(), kFewRows, [&](std::int64_t r0, std::int64_t count) {
-      const float* tile = decoded(r0, count);
-      for (std::int64_t t = 0; t < x.rows; ++t) {
-        for (std::int64_t r = 0; r < count; ++r) y(t, r0 + r) = dot(tile + r * n, x.row(t), n);
-        add_bias(y.block(t, r0, 1, count), r0);
-      }
+    if (compute_ == Compute::bf16) x = copy<float>(x, round_bf16);
+    for_tiles(out_features(), kCopyRows, [&](std::int64_t r0, std::int64_t count) {
+      const auto tile = scratch<float, Scratch::panel>(count, n);
+      decode(r0, count, tile.data);
+      for (std::int64_t t = 0; t < x.rows; ++t)
+        for (std::int64_t r = 0; r < count; ++r) y(t, r0 + r) = dot(tile.row(r), x.row(t), n);
+      add_bias(y.block(0, r0, x.rows, count), r0);
     });
   }
 
-  void apply_many(MatrixView<const float> x, MatrixView<float> y) const {
-    const auto n = in_features();
-    for_tiles(out_features(), even_tile(out_features()), [&](std::int64_t r0, std::int64_t count) {
-      const float* tile = decoded(r0, count);
-      for (std::int64_t t = 0; t < x.rows; t += kTokenTile) {
-        const auto part = y.block(t, r0, std::min(kTokenTile, x.rows - t), count);
-        gemm_nt(part.rows, count, n, 1.0f, x.row(t), x.stride, tile, n, 0.0f, part.data, part.stride);
-        add_bias(part, r0);
-      }
+  // T is float, or uint16 for bf16 instructions.
+  template <class T>
+  void apply_panels(MatrixView<const T> x, MatrixView<float> y) const {
+    const auto m = out_features(), n = in_features();
+    const auto panel_rows = std::min(m, std::max(kMinRowTile, kPanel / n));
+    const auto panel = scratch<T, Scratch::panel>(panel_rows, n);
+    for (std::int64_t p0 = 0; p0 < m; p0 += panel_rows) {
+      const auto rows = std::min(panel_rows, m - p0);
+      for_tiles(rows, kCopyRows, [&](std::int64_t r0, std::int64_t count) { decode(p0 + r0, count, panel.row(r0)); });
+      multiply_panel<T>(x, panel.rows_at(0, rows), y.block(0, p0, y.rows, rows), p0);
+    }
+  }
+
+  template <class T>
+  void multiply_panel(MatrixView<const T> x, MatrixView<const T> w, MatrixView<float> y, std::int64_t p0) const {
+    const auto tile = row_tile(w.rows, x.rows), row_tiles = ceil_div(w.rows, tile);
+    parallel_for(ceil_div(x.rows, kTokenTile) * row_tiles, [&](std::int64_t task) {
+      const auto t0 = task / row_tiles * kTokenTile, r0 = task % row_tiles * tile;
+      const auto part = y.block(t0, r0, std::min(kTokenTile, x.rows - t0), std::min(tile, w.rows - r0));
+      multiply(x.rows_at(t0, part.rows), w.row(r0), part);
+      add_bias(part, p0 + r0);
     });
   }
 
-  // The same on the machine's bf16 instructions. One call per tile: they are so fast that calls would dominate.
-  void apply_bf16(MatrixView<const float> x, MatrixView<float> y) const {
-    const auto n = in_features();
-    auto x16 = Matrix<std::uint16_t>::uninitialized(x.rows, n);
+  // x with every row converted.
+  template <class T, class F>
+  static MatrixView<const T> copy(MatrixView<const float> x, const F& convert) {
+    const auto out = scratch<T, Scratch::rounded_input>(x.rows, x.cols);
     for_tiles(x.rows, kCopyRows, [&](std::int64_t t0, std::int64_t count) {
-      for (std::int64_t t = t0; t < t0 + count; ++t) to_bf16(x.row(t), n, x16.row(t));
-    });
-    for_tiles(out_features(), even_tile(out_features()), [&](std::int64_t r0, std::int64_t count) {
-      float* tile = scratch<float>(count * n);
-      weights_->decode(r0, count, tile);
-      auto* tile16 = scratch<std::uint16_t>(count * n);
-      to_bf16(tile, count * n, tile16);
-      const auto part = y.block(0, r0, x.rows, count);
-      gemm_nt_bf16(x.rows, count, n, x16.data(), n, tile16, n, part.data, part.stride);
-      add_bias(part, r0);
-    });
-  }
-
-  static Matrix<float> rounded_copy(MatrixView<const float> x) {
-    auto out = Matrix<float>::uninitialized(x.rows, x.cols);
-    for_tiles(x.rows, kCopyRows, [&](std::int64_t t0, std::int64_t count) {
-      for (std::int64_t t = t0; t < t0 + count; ++t) round_bf16(x.row(t), x.cols, out.row(t));
+      for (std::int64_t t = t0; t < t0 + count; ++t) convert(x.row(t), x.cols, out.row(t));
     });
     return out;
   }

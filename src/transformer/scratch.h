@@ -1,19 +1,42 @@
-// Working memory of a task: grows to the largest size a thread has asked for and stays with the thread, so that tiles
-// cost no allocation. `Tag` keeps buffers apart that are in use at the same time.
+// Working memory that grows to the largest size a thread has asked for and stays with the thread: the same temporaries
+// come back in every block, and fresh pages from the system would cost several percent of a forward pass.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "tensor/matrix.h"
 
 namespace nearplane {
 
-template <class T, int Tag = 0>
-T* scratch(std::int64_t count) {
+/// One name per temporary; two uses of a name must not overlap in time on one thread.
+enum class Scratch {
+  panel,          // linear.cpp: decoded weights,
+  decoded_rows,   //   rows on their way to bf16,
+  rounded_input,  //   inputs rounded to bf16
+  queries,
+  keys,
+  values,  // transformer.cpp: attend
+  normed,
+  attention,
+  hidden,
+  up,
+  output,  //   the other stages
+  tile_queries,
+  tile_scores,
+  tile_sums,
+  tile_maxima,
+  tile_weights,  // attention.cpp
+};
+
+/// An uninitialised [rows, cols] matrix, valid until the next call with the same name on this thread.
+template <class T, Scratch Name>
+MatrixView<T> scratch(std::int64_t rows, std::int64_t cols) {
   thread_local Matrix<T> buffer;
-  if (buffer.size() < count) buffer = Matrix<T>::uninitialized(1, count);
-  return buffer.data();
+  if (buffer.size() < rows * cols) {
+    buffer = {};  // the old one first: never both
+    buffer = Matrix<T>::uninitialized(1, rows * cols);
+  }
+  return {buffer.data(), rows, cols, cols};
 }
 
 }  // namespace nearplane

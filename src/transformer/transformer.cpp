@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "model/rope.h"
 #include "transformer/attention.h"
+#include "transformer/scratch.h"
 #include "transformer/vector_ops.h"
 
 namespace nearplane {
@@ -100,24 +101,22 @@ std::vector<AttentionSequence> sequences_of(std::int64_t layer, std::span<const 
 
 // x += W input.
 void add_linear(const Linear& linear, MatrixView<const float> input, MatrixView<float> x) {
-  auto y = Matrix<float>::uninitialized(x.rows, x.cols);
-  linear.apply(input, y.view());
+  const auto y = scratch<float, Scratch::output>(x.rows, x.cols);
+  linear.apply(input, y);
   for_tokens(x.rows, [&](std::int64_t t) { add(x.row(t), y.row(t), x.cols); });
 }
 
 void forward_part(const Block& block, const ModelConfig& config, std::span<const std::int64_t> lengths,
                   MatrixView<float> x, std::span<KvCache> caches) {
-  auto h = Matrix<float>::uninitialized(x.rows, config.hidden);
-  rms_norm(x, block.attention_norm, config.rms_eps, h.view());
-  {
-    auto a = Matrix<float>::uninitialized(x.rows, config.heads * config.head_dim);
-    attend(block, config, lengths, h.view(), a.view(), caches);
-    add_attention(block, a.view(), x);
-  }
-  rms_norm(x, block.mlp_norm, config.rms_eps, h.view());
-  auto m = Matrix<float>::uninitialized(x.rows, config.intermediate);
-  gate_up(block, h.view(), m.view());
-  add_mlp(block, m.view(), x);
+  const auto h = scratch<float, Scratch::normed>(x.rows, config.hidden);
+  rms_norm(x, block.attention_norm, config.rms_eps, h);
+  const auto a = scratch<float, Scratch::attention>(x.rows, config.heads * config.head_dim);
+  attend(block, config, lengths, h, a, caches);
+  add_attention(block, a, x);
+  rms_norm(x, block.mlp_norm, config.rms_eps, h);
+  const auto m = scratch<float, Scratch::hidden>(x.rows, config.intermediate);
+  gate_up(block, h, m);
+  add_mlp(block, m, x);
 }
 
 }  // namespace
@@ -139,14 +138,14 @@ void attend(const Block& block, const ModelConfig& config, std::span<const std::
   assert(std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}) == h.rows && a.rows == h.rows);
   assert(caches.empty() || caches.size() == lengths.size());
   if (h.rows == 0) return;
-  auto q = Matrix<float>::uninitialized(h.rows, config.heads * config.head_dim);
-  auto k = Matrix<float>::uninitialized(h.rows, config.kv_heads * config.head_dim);
-  auto v = Matrix<float>::uninitialized(h.rows, config.kv_heads * config.head_dim);
-  block.at(LinearKind::q).apply(h, q.view());
-  block.at(LinearKind::k).apply(h, k.view());
-  block.at(LinearKind::v).apply(h, v.view());
-  rotate(block, config, positions_of(lengths, caches), q.view(), k.view());
-  causal_attention(config, sequences_of(block.index, lengths, k.view(), v.view(), caches), q.view(), a);
+  const auto q = scratch<float, Scratch::queries>(h.rows, config.heads * config.head_dim);
+  const auto k = scratch<float, Scratch::keys>(h.rows, config.kv_heads * config.head_dim);
+  const auto v = scratch<float, Scratch::values>(h.rows, config.kv_heads * config.head_dim);
+  block.at(LinearKind::q).apply(h, q);
+  block.at(LinearKind::k).apply(h, k);
+  block.at(LinearKind::v).apply(h, v);
+  rotate(block, config, positions_of(lengths, caches), q, k);
+  causal_attention(config, sequences_of(block.index, lengths, k, v, caches), q, a);
 }
 
 void add_attention(const Block& block, MatrixView<const float> a, MatrixView<float> x) {
@@ -154,9 +153,9 @@ void add_attention(const Block& block, MatrixView<const float> a, MatrixView<flo
 }
 
 void gate_up(const Block& block, MatrixView<const float> h, MatrixView<float> m) {
-  auto up = Matrix<float>::uninitialized(m.rows, m.cols);
+  const auto up = scratch<float, Scratch::up>(m.rows, m.cols);
   block.at(LinearKind::gate).apply(h, m);
-  block.at(LinearKind::up).apply(h, up.view());
+  block.at(LinearKind::up).apply(h, up);
   for_tokens(m.rows, [&](std::int64_t t) { silu_times(m.row(t), up.row(t), m.cols); });
 }
 

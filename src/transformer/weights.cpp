@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/threads.h"
+#include "transformer/scratch.h"
 #include "transformer/transformer.h"
 
 namespace nearplane {
@@ -101,9 +102,9 @@ Head load_head(const WeightSource& weights, Compute compute) {
 }
 
 void Head::logits(MatrixView<const float> x, MatrixView<float> out) const {
-  auto normed = Matrix<float>::uninitialized(x.rows, x.cols);
-  rms_norm(x, norm, eps, normed.view());
-  linear->apply(normed.view(), out);
+  const auto normed = scratch<float, Scratch::normed>(x.rows, x.cols);
+  rms_norm(x, norm, eps, normed);
+  linear->apply(normed, out);
 }
 
 }  // namespace nearplane
