@@ -1,8 +1,9 @@
 #include "qtensor/store.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
-#include <cstring>
+#include <csignal>
 
 #include "base/atomic_file.h"
 #include "base/hash.h"
@@ -292,6 +293,24 @@ TEST_F(StoreTest, WritesNoInvalidLayer) {
   expect_error(ErrorCode::bad_input, {"block.0.q", "scale 0 of row 0"}, [&] {
     writer.write_part("p", {{"block.0.q", &a}}, {});
   });
+}
+
+// The disk is full in the second part: a file of the store may not grow beyond the limit.
+TEST_F(StoreTest, LeavesNothingWhenTheDiskIsFull) {
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto big = random_quantized(100, 100, 8, 100, true, 5);
+  expect_error(ErrorCode::io, {"big.safetensors", "cannot write"}, [&] {
+    StoreWriter writer(path);
+    write_to(writer);
+    const rlimit limit{4000, before.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    writer.write_part("big", {{"block.1.q", &big}}, {});
+  });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 TEST_F(StoreTest, LeavesNothingWhenAbandoned) {

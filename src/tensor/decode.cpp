@@ -126,7 +126,7 @@ void decode_f32(DType type, const std::byte* bytes, std::int64_t count, float* o
   assert(count >= 0 && count % dtype_info(type).block == 0);
   switch (type) {
     case DType::f32:
-      std::memcpy(out, bytes, static_cast<std::size_t>(count) * 4);
+      if (count > 0) std::memcpy(out, bytes, static_cast<std::size_t>(count) * 4);
       return;
     case DType::f16:
       HWY_DYNAMIC_DISPATCH(DecodeF16)(bytes, count, out);
