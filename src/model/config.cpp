@@ -46,6 +46,12 @@ double positive(double value, const char* key, const std::string& where) {
   return value;
 }
 
+std::int64_t in_range(std::int64_t value, const char* key, const std::string& where) {
+  constexpr std::int64_t kLimit = 1 << 24;  // far above any model, and products of two stay exact
+  if (value < 1 || value > kLimit) fail_input(where, "{} of {} is out of range", key, value);
+  return value;
+}
+
 RopeScaling parse_scaling(const Json& rope, const std::string& where) {
   auto type = json_find<std::string>(rope, "rope_type", where);
   if (!type) type = json_find<std::string>(rope, "type", where);  // the older spelling
@@ -96,13 +102,8 @@ void parse_special_tokens(const Json& config, const std::string& where, ModelCon
 }
 
 void check(const ModelConfig& c, const std::string& where) {
-  constexpr std::int64_t kLimit = 1 << 24;  // far above any model, and products of two stay exact
-  const auto in_range = [&](const char* key, std::int64_t value) {
-    if (value < 1 || value > kLimit) fail_input(where, "{} of {} is out of range", key, value);
-  };
-  in_range("hidden_size", c.hidden), in_range("num_hidden_layers", c.layers);
-  in_range("num_attention_heads", c.heads), in_range("num_key_value_heads", c.kv_heads);
-  in_range("head_dim", c.head_dim), in_range("intermediate_size", c.intermediate), in_range("vocab_size", c.vocab);
+  in_range(c.kv_heads, "num_key_value_heads", where);
+  in_range(c.head_dim, "head_dim", where);
   if (c.heads % c.kv_heads != 0)
     fail_input(where, "{} attention heads cannot share {} key-value heads", c.heads, c.kv_heads);
   if (c.head_dim % 2 != 0) fail_input(where, "head_dim of {} is odd", c.head_dim);
@@ -116,7 +117,9 @@ ModelConfig parse_hf_config(const Json& config, const std::string& where) {
   refuse_unknown_variants(config, where);
   ModelConfig out;
   out.family = family.model_type;
-  const auto integer = [&](const char* key) { return json_get<std::int64_t>(config, key, where); };
+  const auto integer = [&](const char* key) {
+    return in_range(json_get<std::int64_t>(config, key, where), key, where);
+  };
   out.hidden = integer("hidden_size"), out.layers = integer("num_hidden_layers");
   out.heads = integer("num_attention_heads"), out.intermediate = integer("intermediate_size");
   out.vocab = integer("vocab_size");
@@ -126,7 +129,7 @@ ModelConfig parse_hf_config(const Json& config, const std::string& where) {
   family.read(config, where, out);
   if (out.head_dim == 0) {
     const auto explicit_dim = json_find<std::int64_t>(config, "head_dim", where);
-    if (!explicit_dim && (out.heads < 1 || out.hidden % out.heads != 0))
+    if (!explicit_dim && out.hidden % out.heads != 0)
       fail_input(where, "hidden_size {} is not a multiple of {} attention heads", out.hidden, out.heads);
     out.head_dim = explicit_dim ? *explicit_dim : out.hidden / out.heads;
   }

@@ -28,13 +28,13 @@ HWY_INLINE void ForEach(std::int64_t n, const Body& body) {
 }
 
 // exp(x) = 2^k e^r with k = round(x / ln 2), |r| <= ln 2 / 2, and the Taylor polynomial of degree 7 (truncation 6e-9).
-// Results below the smallest normal f32 are 0; x above 88.37 gives exp(88.37). The operand order of Max and Min lets a
-// NaN through.
+// Results below the smallest normal f32 are 0; x above 88.37 gives exp(88.37).
 template <class D>
 HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
   const hn::RebindToSigned<D> di;
   const auto low = hn::Set(d, -87.33f);
-  const auto clamped = hn::Min(hn::Set(d, 88.37f), hn::Max(low, x));
+  const auto number = hn::IfThenElse(hn::IsNaN(x), low, x);
+  const auto clamped = hn::Min(hn::Max(number, low), hn::Set(d, 88.37f));
   const auto k = hn::NearestInt(hn::Mul(clamped, hn::Set(d, 1.44269504f)));
   const auto kf = hn::ConvertTo(d, k);
   auto r = hn::NegMulAdd(kf, hn::Set(d, 0.693359375f), clamped);  // ln 2 in two parts, the first exact times k
@@ -43,7 +43,7 @@ HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
   for (const float c : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
     p = hn::MulAdd(p, r, hn::Set(d, c));
   const auto power = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(k, hn::Set(di, 127))));
-  return hn::IfThenZeroElse(hn::Lt(x, low), hn::Mul(p, power));
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::IfThenZeroElse(hn::Lt(x, low), hn::Mul(p, power)));
 }
 
 float MaxOf(const float* x, std::int64_t n) {
