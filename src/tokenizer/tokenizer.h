@@ -21,8 +21,8 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   /// Ids of `text` (any bytes; invalid UTF-8 is replaced as the Hugging Face tokenizer would receive it: U+FFFD per
-  /// maximal invalid part). Added tokens in the text are recognised. `add_special` applies the post-processor (BOS ...).
-  /// Long texts are split at safe places and encoded on all threads; the result does not depend on that.
+  /// maximal invalid part). Added tokens in the text are recognised. `add_special` applies the post-processor (BOS
+  /// ...). Long texts are split at safe places and encoded on all threads; the result does not depend on that.
   virtual std::vector<Token> encode(std::string_view text, bool add_special) const = 0;
   /// The text of ids; special tokens are left out if `skip_special`. Bytes of incomplete UTF-8 are kept as they are.
   virtual std::string decode(std::span<const Token> ids, bool skip_special) const = 0;
