@@ -22,7 +22,8 @@ HWY_INLINE void RoundColumn(D d, const Tile<hn::TFromD<D>>& tile, std::int64_t k
   const V step = hn::Load(d, tile.step + grid_at), zero = hn::Load(d, tile.zero + grid_at);
   const V low = hn::Zero(d), high = hn::Set(d, tile.max_code), half = hn::Set(d, static_cast<hn::TFromD<D>>(0.5));
   const V t = hn::Add(hn::Div(c, step), zero);
-  const V code = hn::Clamp(hn::Round(t), low, high);
+  // Feedback beyond the range of T ends in NaN: some code must be stored, and the error below says so.
+  const V code = hn::IfThenElseZero(hn::Eq(t, t), hn::Clamp(hn::Round(t), low, high));
   const V q = hn::Mul(step, hn::Sub(code, zero));
   const V e = hn::Mul(hn::Set(d, tile.pivots[k]), hn::Sub(c, q));
   error = hn::MulAdd(e, e, error);

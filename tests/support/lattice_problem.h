@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <vector>
 
 #include "base/rng.h"
 #include "lattice/grid.h"
