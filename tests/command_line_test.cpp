@@ -1,0 +1,119 @@
+// The program as users run it: exit codes, one clear message on stderr, machine-readable output on stdout, Ctrl-C.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "base/atomic_file.h"
+#include "base/json.h"
+#include "text_model.h"
+
+namespace nearplane {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Finished {
+  int code = -1;
+  std::string out, err;
+};
+
+class CommandLine : public ::testing::Test {
+ protected:
+  TemporaryFolder folder;
+  fs::path model = text_model(folder, "llama");
+  fs::path text = folder.write("text.txt", random_text(3000, 1));
+  fs::path store = folder.path() / "store";
+
+  pid_t start(const std::vector<std::string>& arguments) const {
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    std::vector<char*> argv{const_cast<char*>(NEARPLANE_PROGRAM)};
+    for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+    argv.push_back(nullptr);
+    if (!std::freopen((folder.path() / "out").c_str(), "w", stdout)) ::_exit(126);
+    if (!std::freopen((folder.path() / "err").c_str(), "w", stderr)) ::_exit(126);
+    if (!std::freopen("/dev/null", "r", stdin)) ::_exit(126);
+    ::execv(NEARPLANE_PROGRAM, argv.data());
+    ::_exit(127);
+  }
+  Finished finish(pid_t child) const {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read_file(folder.path() / "out"),
+            read_file(folder.path() / "err")};
+  }
+  Finished run(const std::vector<std::string>& arguments) const { return finish(start(arguments)); }
+
+  std::vector<std::string> quantize(std::vector<std::string> more = {}) const {
+    std::vector<std::string> all{"quantize", model, "-o",        store, "--group",  "32",
+                                 "--calib",  text,  "--samples", "8",   "--length", "64"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+};
+
+TEST_F(CommandLine, QuantizesMeasuresRunsInspectsAndExports) {
+  const auto quantized = run(quantize({"--bits", "4"}));
+  ASSERT_EQ(quantized.code, 0) << quantized.err;
+  EXPECT_NE(quantized.out.find("14 layers"), std::string::npos) << quantized.out;
+  EXPECT_NE(quantized.out.find("bits per weight"), std::string::npos);
+  EXPECT_NE(read_file(store.string() + ".log").find("quantize 14/14"), std::string::npos);
+  const auto record = read_json(store / "record.json");
+  EXPECT_EQ(record["layers"].size(), 14u);
+
+  const auto measured = run({"eval", store, "--text", text, "--reference", model, "--length", "64", "--json"});
+  ASSERT_EQ(measured.code, 0) << measured.err;
+  const auto json = parse_json(measured.out, "output");
+  for (const char* key : {"perplexity", "kl", "kl_p99", "top1", "tokens", "bits_per_weight", "seconds"})
+    EXPECT_TRUE(json.contains(key) && json[key].is_number()) << key;
+  EXPECT_NEAR(json["bits_per_weight"].get<double>(), record["bits_per_weight"].get<double>(), 1e-9);
+
+  const auto spoken = run({"run", store, "--prompt", "hello", "--tokens", "8"});
+  EXPECT_EQ(spoken.code, 0) << spoken.err;
+  EXPECT_NE(spoken.err.find("tokens/s"), std::string::npos);
+
+  const auto inspected = run({"inspect", store});
+  EXPECT_EQ(inspected.code, 0) << inspected.err;
+  EXPECT_NE(inspected.out.find("model.layers.1.self_attn.k_proj"), std::string::npos);
+
+  for (const std::string format : {"gptq", "compressed-tensors"}) {
+    const auto out = folder.path() / format;
+    const auto exported = run({"export", store, "--format", format, "-o", out});
+    EXPECT_EQ(exported.code, 0) << exported.err;
+    EXPECT_TRUE(fs::exists(out / "config.json") && fs::exists(out / "tokenizer.json"));
+  }
+}
+
+TEST_F(CommandLine, BadInputExitsWithTwoAndOneMessage) {
+  const auto missing = run({"quantize", folder.path() / "absent", "-o", store});
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_NE(missing.err.find("absent"), std::string::npos);
+  EXPECT_EQ(std::count(missing.err.begin(), missing.err.end(), '\n'), 1) << missing.err;
+  EXPECT_EQ(run({"quantize", model}).code, 2);
+  EXPECT_EQ(run({"sing"}).code, 2);
+  EXPECT_EQ(run(quantize({"--bits", "12"})).code, 2);
+  EXPECT_EQ(run(quantize({"--method", "magic"})).code, 2);
+  fs::create_directory(store);
+  EXPECT_EQ(run(quantize()).code, 2);
+  EXPECT_EQ(run({"--help"}).code, 0);
+  EXPECT_EQ(run({"quantize", "--help"}).code, 0);
+}
+
+TEST_F(CommandLine, CtrlCStopsCleanly) {
+  // Enough work to be still at it: the model writes a lot of calibration text.
+  const auto child = start({"quantize", model, "-o", store, "--group", "32", "--samples", "100000", "--length", "200"});
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  ::kill(child, SIGINT);
+  const auto finished = finish(child);
+  EXPECT_EQ(finished.code, 130) << finished.err;
+  EXPECT_NE(finished.err.find("stopped"), std::string::npos) << finished.err;
+  for (const auto& entry : fs::directory_iterator(folder.path()))
+    EXPECT_FALSE(entry.is_directory() && entry.path() != model) << entry.path();
+}
+
+}  // namespace
+}  // namespace nearplane

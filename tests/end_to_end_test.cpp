@@ -1,0 +1,318 @@
+// Whole calls of the library on tiny models: quantize, evaluate, generate, inspect; the same bytes whatever the number
+// of threads; and every kind of bad input with its message, leaving nothing behind.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <map>
+
+#include "base/atomic_file.h"
+#include "expect_error.h"
+#include "nearplane/evaluate.h"
+#include "nearplane/generate.h"
+#include "nearplane/inspect.h"
+#include "nearplane/quantize.h"
+#include "qtensor/store.h"
+#include "text_model.h"
+
+namespace nearplane {
+namespace {
+
+namespace fs = std::filesystem;
+
+QuantizeOptions small_options(const fs::path& calibration) {
+  QuantizeOptions options;
+  options.grid.group = 32;
+  options.calibration.files = {calibration};
+  options.calibration.samples = 12;
+  options.calibration.length = 64;
+  return options;
+}
+
+EvaluateOptions small_evaluation(const fs::path& text, const fs::path& reference) {
+  EvaluateOptions options;
+  options.text = text;
+  options.reference = reference;
+  options.length = 64;
+  return options;
+}
+
+// All files of a folder but the record, which holds times.
+std::map<std::string, std::string> contents(const fs::path& folder) {
+  std::map<std::string, std::string> out;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().filename() != "record.json") out[entry.path().filename()] = read_file(entry.path());
+  return out;
+}
+
+class EndToEnd : public ::testing::Test {
+ protected:
+  TemporaryFolder folder;
+  Observer quiet;
+  fs::path text = folder.write("text.txt", random_text(3000, 1));
+  fs::path other_text = folder.write("other.txt", random_text(2000, 2));
+
+  fs::path store(const char* name) const { return folder.path() / name; }
+};
+
+class EveryFamily : public EndToEnd, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(EveryFamily, IsQuantizedAndEvaluated) {
+  const auto model = text_model(folder, GetParam());
+  auto options = small_options(text);
+  options.grid.bits = 8;
+  const auto result = quantize(model, store("s8"), options, quiet);
+  EXPECT_EQ(result.layers.size(), 14u);
+  EXPECT_EQ(result.calibration_tokens, 12 * 64);
+  const auto fine = evaluate(store("s8"), small_evaluation(other_text, model), quiet);
+  EXPECT_EQ(fine.windows, 31);
+  EXPECT_EQ(fine.tokens, 31 * 63);
+  EXPECT_LT(fine.kl, 1e-3);
+  EXPECT_NEAR(fine.perplexity / fine.reference_perplexity, 1, 1e-2);
+  EXPECT_NEAR(fine.bits_per_weight, result.bits_per_weight(), 1e-12);
+  options.grid.bits = 2;
+  quantize(model, store("s2"), options, quiet);
+  const auto coarse = evaluate(store("s2"), small_evaluation(other_text, model), quiet);
+  EXPECT_GT(coarse.kl, 30 * fine.kl);
+  EXPECT_LT(coarse.bits_per_weight, 3.2);  // 2 + (16 + 8) / 32: a byte holds the one zero point of a row
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryFamily,
+                         ::testing::Values("llama", "llama3-rope", "llama-bias", "smollm-tied", "mistral-window",
+                                           "qwen2", "qwen2-window", "qwen3"),
+                         [](const auto& parameter) {
+                           std::string name = parameter.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST_F(EndToEnd, NearestPlaneBeatsRoundingOnEveryLayerAndKeepsItsBound) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  options.grid.scales = ScaleSearch::minmax;
+  const auto plane = quantize(model, store("plane"), options, quiet);
+  options.grid.method = Method::rounding;
+  options.grid.scales = ScaleSearch::diagonal;  // so that the errors are measured
+  const auto rounding = quantize(model, store("rounding"), options, quiet);
+  for (std::size_t i = 0; i < plane.layers.size(); ++i) {
+    EXPECT_EQ(plane.layers[i].name, rounding.layers[i].name);
+    EXPECT_LT(plane.layers[i].error, rounding.layers[i].error) << plane.layers[i].name;
+    if (plane.layers[i].clipped_share == 0) {
+      EXPECT_LE(plane.layers[i].error, plane.layers[i].bound);
+    }
+    EXPECT_LT(plane.layers[i].certificate, 1e-3);
+  }
+}
+
+TEST_F(EndToEnd, TheStoreIsTheSameForAnyNumberOfThreads) {
+  const auto model = text_model(folder, "qwen2");
+  auto options = small_options(text);
+  options.threads = 1;
+  quantize(model, store("one"), options, quiet);
+  options.threads = 3;
+  quantize(model, store("three"), options, quiet);
+  EXPECT_EQ(contents(store("one")), contents(store("three")));
+  options.calibration.files = {other_text};
+  quantize(model, store("other"), options, quiet);
+  EXPECT_NE(contents(store("one")), contents(store("other")));
+}
+
+TEST_F(EndToEnd, TheModelWritesItsOwnCalibrationTextFromASeed) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  options.calibration.files.clear();
+  options.calibration.samples = 3;
+  const auto first = quantize(model, store("a"), options, quiet);
+  EXPECT_EQ(first.calibration_tokens, 3 * 64);
+  options.threads = 2;
+  quantize(model, store("b"), options, quiet);
+  EXPECT_EQ(contents(store("a")), contents(store("b")));
+  options.calibration.seed = 1;
+  quantize(model, store("c"), options, quiet);
+  EXPECT_NE(contents(store("a")), contents(store("c")));
+}
+
+TEST_F(EndToEnd, Bf16ArithmeticGivesNearlyTheSame) {
+  const auto model = text_model(folder, "llama");
+  auto evaluation = small_evaluation(other_text, model);
+  const auto exact = evaluate(model, evaluation, quiet);
+  EXPECT_EQ(exact.kl, 0);
+  EXPECT_EQ(exact.top1, 1);
+  evaluation.arithmetic = Arithmetic::bf16;
+  const auto rounded = evaluate(model, evaluation, quiet);
+  EXPECT_NEAR(rounded.perplexity / exact.perplexity, 1, 2e-2);
+  EXPECT_NE(rounded.perplexity, exact.perplexity);
+}
+
+TEST_F(EndToEnd, GenerationContinuesAPromptTheSameWayEveryTime) {
+  const auto model = text_model(folder, "llama");
+  quantize(model, store("s"), small_options(text), quiet);
+  GenerateOptions options;
+  options.tokens = 20;
+  options.temperature = 1;
+  const auto run = [&] {
+    std::string streamed;
+    const auto result = Generator(store("s")).generate("hello world", options, [&](std::string_view part) {
+      streamed += part;
+      return true;
+    });
+    EXPECT_EQ(streamed, result.text);
+    EXPECT_EQ(result.prompt_tokens, 11);
+    EXPECT_LE(result.tokens, 20);
+    return result.text;
+  };
+  const auto text_of_seed_0 = run();
+  EXPECT_EQ(run(), text_of_seed_0);
+  options.seed = 5;
+  EXPECT_NE(run(), text_of_seed_0);
+  options.tokens = 300;
+  expect_error(ErrorCode::bad_input, {"11 prompt tokens", "300", "256"}, run);
+}
+
+TEST_F(EndToEnd, InspectionShowsWhatTheStoreHolds) {
+  const auto model = text_model(folder, "smollm-tied");
+  auto options = small_options(text);
+  options.grid.group = 16;
+  const auto result = quantize(model, store("s"), options, quiet);
+  const auto inspection = inspect(store("s"));
+  EXPECT_EQ(inspection.kind, "store");
+  EXPECT_EQ(inspection.family, "llama");
+  ASSERT_EQ(inspection.layers.size(), result.layers.size());
+  EXPECT_EQ(inspection.layers[3].name, result.layers[3].name);
+  EXPECT_EQ(inspection.layers[3].error, result.layers[3].error);
+  EXPECT_EQ(inspection.linear_weights, result.weights);
+  EXPECT_EQ(inspection.linear_bytes, result.stored_bytes);
+  EXPECT_EQ(inspect(model).linear_weights, result.weights);
+  EXPECT_EQ(inspect(model).kind, "safetensors");
+}
+
+TEST_F(EndToEnd, CancellingLeavesNothing) {
+  struct Impatient : Observer {
+    mutable int asked = 0;
+    bool cancelled() const override { return ++asked > 10; }
+  } impatient;
+  const auto model = text_model(folder, "llama");
+  expect_error(ErrorCode::cancelled, {"stopped"}, [&] { quantize(model, store("s"), small_options(text), impatient); });
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 3);  // two texts and the model
+}
+
+// Bad input: one message that names the place, and no store.
+class BadInput : public EndToEnd {
+ protected:
+  fs::path model = text_model(folder, "llama");
+
+  void refused(ErrorCode code, std::initializer_list<std::string> parts, const QuantizeOptions& options) {
+    expect_error(code, parts, [&] { quantize(model, store("s"), options, quiet); });
+    for (const auto& entry : fs::directory_iterator(folder.path()))
+      EXPECT_EQ(entry.path().filename().string().find("s."), std::string::npos) << entry.path();
+    EXPECT_FALSE(fs::exists(store("s")));
+  }
+  void refused(ErrorCode code, std::initializer_list<std::string> parts) { refused(code, parts, small_options(text)); }
+
+  // Overwrites bytes of a file of the model.
+  void patch(const char* file, std::int64_t at, const void* bytes, std::size_t count) {
+    std::fstream stream(model / file, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(at);
+    stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));
+    ASSERT_TRUE(stream.good());
+  }
+  void patch_config(const char* key, const Json& value) {
+    auto config = read_json(model / "config.json");
+    config[key] = value;
+    write_file(model / "config.json", config.dump());
+  }
+};
+
+TEST_F(BadInput, OptionsOutOfRange) {
+  auto options = small_options(text);
+  options.grid.bits = 9;
+  refused(ErrorCode::bad_input, {"bits", "9", "2 to 8"}, options);
+  options = small_options(text);
+  options.grid.group = 48;
+  refused(ErrorCode::bad_input, {"group", "48", "32"}, options);
+  options = small_options(text);
+  options.calibration.length = 1000;
+  refused(ErrorCode::bad_input, {"length", "1000", "256"}, options);
+}
+
+TEST_F(BadInput, AnOutputThatExists) {
+  fs::create_directory(store("s"));
+  expect_error(ErrorCode::bad_input, {store("s").string(), "exists"},
+               [&] { quantize(model, store("s"), small_options(text), quiet); });
+  EXPECT_TRUE(fs::is_empty(store("s")));
+}
+
+TEST_F(BadInput, CalibrationTextThatIsEmptyTooShortOrMissing) {
+  refused(ErrorCode::bad_input, {"empty.txt", "no text"}, small_options(folder.write("empty.txt", "")));
+  refused(ErrorCode::bad_input, {"short.txt", "5 tokens", "64"}, small_options(folder.write("short.txt", "short")));
+  refused(ErrorCode::io, {"absent.txt"}, small_options(folder.path() / "absent.txt"));
+}
+
+TEST_F(BadInput, ANaNAmongTheWeightsIsNamed) {
+  std::int64_t at = 4 * (5 * 32 + 7);  // row 5, column 7
+  {
+    const auto file = open_safetensors(model);
+    const auto& tensor = file.get("model.layers.1.mlp.up_proj.weight");
+    const auto data = file.tensors().front().bytes.data();  // what is before it in the file is the header
+    std::int64_t data_bytes = 0;
+    for (const auto& t : file.tensors()) data_bytes += std::ssize(t.bytes);
+    at += static_cast<std::int64_t>(fs::file_size(model / "model.safetensors")) - data_bytes +
+          (tensor.bytes.data() - data);
+  }
+  const float nan = NAN;
+  patch("model.safetensors", at, &nan, sizeof nan);
+  refused(ErrorCode::bad_input, {"model.safetensors", "model.layers.1.mlp.up_proj.weight", "(5, 7)", "nan"});
+}
+
+TEST_F(BadInput, ATruncatedOrMissingShard) {
+  model = text_model(folder, "llama3-rope");
+  const auto shard = model / "model-00002-of-00003.safetensors";
+  fs::resize_file(shard, fs::file_size(shard) - 1);
+  refused(ErrorCode::bad_input, {"model-00002-of-00003.safetensors"});
+  fs::remove(shard);
+  refused(ErrorCode::io, {"model-00002-of-00003.safetensors"});
+}
+
+TEST_F(BadInput, AHeaderLongerThanTheFile) {
+  const std::uint64_t length = 50'000'000;
+  patch("model.safetensors", 0, &length, sizeof length);
+  refused(ErrorCode::bad_input, {"model.safetensors", "50000000"});
+}
+
+TEST_F(BadInput, ShapesThatDisagreeWithTheConfig) {
+  patch_config("intermediate_size", 96);
+  refused(ErrorCode::bad_input, {"proj", "96", "64"});
+}
+
+TEST_F(BadInput, AnUnknownArchitecture) {
+  patch_config("model_type", "mamba");
+  patch_config("architectures", {"MambaForCausalLM"});
+  refused(ErrorCode::unsupported, {"config.json", "amba"});
+}
+
+TEST_F(BadInput, ATokenizerWithAnUnknownPart) {
+  auto tokenizer = ascii_tokenizer();
+  tokenizer["normalizer"] = {{"type", "Sentience"}};
+  write_file(model / "tokenizer.json", tokenizer.dump());
+  refused(ErrorCode::unsupported, {"tokenizer.json", "normalizer", "Sentience"});
+  fs::remove(model / "tokenizer.json");
+  refused(ErrorCode::bad_input, {"tokenizer"});
+}
+
+TEST_F(BadInput, AStoreInsteadOfAModel) {
+  quantize(model, store("s"), small_options(text), quiet);
+  expect_error(ErrorCode::bad_input, {"is a store"},
+               [&] { quantize(store("s"), store("t"), small_options(text), quiet); });
+}
+
+TEST_F(BadInput, EvaluationThatCannotCompare) {
+  auto options = small_evaluation(text, folder.path() / "absent");
+  expect_error(ErrorCode::io, {"absent"}, [&] { evaluate(model, options, quiet); });
+  options.reference.reset();
+  options.length = 5000;
+  expect_error(ErrorCode::bad_input, {"text.txt", "3000 tokens", "5000"}, [&] { evaluate(model, options, quiet); });
+}
+
+}  // namespace
+}  // namespace nearplane
