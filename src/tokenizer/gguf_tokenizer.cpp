@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "tokenizer/post_processor.h"
 #include "tokenizer/tokenizer.h"
 
 namespace nearplane {
@@ -112,32 +113,17 @@ Json added_tokens(const Vocabulary& vocabulary) {
 }
 
 // BOS and EOS as one template; without them only what byte-level post-processing is (it moves offsets).
-Json post_processor(const Json& metadata, const Vocabulary& vocabulary, bool add_bos_default,
-                    const std::string& where) {
-  Json single = Json::array(), specials = Json::object();
-  const auto add = [&](const char* flag, const char* name, bool by_default) {
-    if (!json_find<bool>(metadata, key(flag), where).value_or(by_default)) return;
+Json post_processor(const Json& metadata, const Vocabulary& vocabulary, bool add_bos, const std::string& where) {
+  const auto tokens = [&](const char* flag, const char* name, bool by_default) -> std::vector<SpecialToken> {
+    if (!json_find<bool>(metadata, key(flag), where).value_or(by_default)) return {};
     const auto id = special_id(metadata, name, vocabulary.texts.size(), where);
     if (!id) fail_input(where, "'{}' is set, and '{}' is missing", key(flag), key(name));
-    const auto& text = vocabulary.texts[static_cast<std::size_t>(*id)];
-    single.push_back({{"SpecialToken", {{"id", text}, {"type_id", 0}}}});
-    specials[text] = {{"id", text}, {"ids", Json::array({*id})}, {"tokens", Json::array({text})}};
+    return {{vocabulary.texts[static_cast<std::size_t>(*id)], *id}};
   };
-  const auto sequence = [](const char* name, int type) {
-    return Json{{"Sequence", {{"id", name}, {"type_id", type}}}};
-  };
-  add("add_bos_token", "bos_token_id", add_bos_default);
-  single.push_back(sequence("A", 0));
-  add("add_eos_token", "eos_token_id", false);
-  if (specials.empty()) return byte_level(true);
-  Json pair = single;
-  for (auto item : single) {
-    item.front()["type_id"] = 1;
-    if (item.contains("Sequence")) item = sequence("B", 1);
-    pair.push_back(std::move(item));
-  }
-  const Json frame = {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
-  return {{"type", "Sequence"}, {"processors", Json::array({byte_level(true), frame})}};
+  const auto before = tokens("add_bos_token", "bos_token_id", add_bos);
+  const auto behind = tokens("add_eos_token", "eos_token_id", false);
+  if (before.empty() && behind.empty()) return byte_level(true);
+  return {{"type", "Sequence"}, {"processors", Json::array({byte_level(true), template_json(before, behind)})}};
 }
 
 }  // namespace
