@@ -60,4 +60,21 @@ SpecialFrame parse_post_processor(const Json& json, const std::string& where) {
   fail_unsupported(where, "post-processor '{}' is not supported", type);
 }
 
+Json template_json(const std::vector<SpecialToken>& before, const std::vector<SpecialToken>& behind) {
+  Json single = Json::array(), pair = Json::array(), specials = Json::object();
+  for (const int type : {0, 1}) {
+    auto& items = type == 0 ? single : pair;
+    const auto add = [&](const SpecialToken& token) {
+      items.push_back({{"SpecialToken", {{"id", token.text}, {"type_id", type}}}});
+      specials[token.text] = {
+          {"id", token.text}, {"ids", Json::array({token.id})}, {"tokens", Json::array({token.text})}};
+    };
+    for (const auto& token : before) add(token);
+    items.push_back({{"Sequence", {{"id", type == 0 ? "A" : "B"}, {"type_id", type}}}});
+    for (const auto& token : behind) add(token);
+  }
+  pair.insert(pair.begin(), single.begin(), single.end());
+  return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
+}
+
 }  // namespace nearplane
