@@ -1,6 +1,7 @@
 // Writing a safetensors file whose data is not in memory at once: sizes first, then the bytes in order, atomically.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -10,6 +11,9 @@
 #include "tensor/dtype.h"
 
 namespace nearplane {
+
+/// Takes the bytes of a tensor, or the next piece of them.
+using ByteSink = std::function<void(std::span<const std::byte>)>;
 
 /// A tensor of a file to come.
 struct TensorLayout {
