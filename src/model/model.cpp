@@ -42,6 +42,8 @@ std::int64_t first_not_finite(const float* values, std::int64_t count) {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) { return Json(shape).dump(); }
 
+}  // namespace
+
 std::vector<std::filesystem::path> side_files_in(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> out;
   for (const auto* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json",
@@ -49,8 +51,6 @@ std::vector<std::filesystem::path> side_files_in(const std::filesystem::path& fo
     if (std::filesystem::is_regular_file(folder / name)) out.push_back(folder / name);
   return out;
 }
-
-}  // namespace
 
 struct ModelBuilder {
   Model model;

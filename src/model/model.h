@@ -53,6 +53,10 @@ bool linear_has_bias(const ModelConfig& config, LinearKind kind);
 /// field value that is not understood; Error{bad_input} the field that is missing or out of range.
 ModelConfig parse_hf_config(const Json& config, const std::string& where);
 
+/// Text files that travel with a model (tokenizer.json, tokenizer_config.json, generation_config.json,
+/// special_tokens_map.json, chat_template.jinja, tokenizer.model), those that `folder` holds.
+std::vector<std::filesystem::path> side_files_in(const std::filesystem::path& folder);
+
 /// A model on disk. Opening checks that every tensor the config asks for is present with the right shape and a floating
 /// type, and names the first that is not. Thread-safe for reading.
 class Model {
@@ -66,9 +70,7 @@ class Model {
 
   /// config.json of the model as Hugging Face's transformers expects it; synthesised from the metadata for a GGUF.
   const Json& hf_config() const { return hf_config_; }
-  /// Text files that travel with the model (tokenizer.json, tokenizer_config.json, generation_config.json,
-  /// special_tokens_map.json, chat_template.jinja, tokenizer.model): names as found in a Hugging Face folder.
-  /// Empty for a GGUF: see gguf_metadata.
+  /// side_files_in the Hugging Face folder; empty for a GGUF: see gguf_metadata.
   const std::vector<std::filesystem::path>& side_files() const { return side_files_; }
   /// Metadata of the GGUF file; null for a Hugging Face folder.
   const Json& gguf_metadata() const { return gguf_metadata_; }

@@ -108,6 +108,11 @@ struct Store::State {
   std::map<std::string, StoredTensor> kept;
   std::map<std::string, std::string> kept_checksums;
 
+  const Layer& layer(const std::string& name) const {
+    const auto it = layers.find(name);
+    if (it == layers.end()) fail_input(path.string(), "quantized layer '{}' is missing", name);
+    return it->second;
+  }
   void add_part(const Json& entry);
   // Both return how many tensors of the part they account for.
   std::size_t add_layer(const TensorFile& part, const std::string& name, const Json& entry);
@@ -222,10 +227,10 @@ const Json& Store::manifest() const { return state_->manifest; }
 const std::vector<std::string>& Store::quantized_names() const { return state_->quantized_names; }
 const std::vector<std::string>& Store::kept_names() const { return state_->kept_names; }
 
+const QuantizedTensor& Store::layout(const std::string& name) const { return state_->layer(name).shape; }
+
 QuantizedTensor Store::quantized(const std::string& name) const {
-  const auto it = state_->layers.find(name);
-  if (it == state_->layers.end()) fail_input(state_->path.string(), "quantized layer '{}' is missing", name);
-  const auto& layer = it->second;
+  const auto& layer = state_->layer(name);
   const auto zeros = layer.zeros ? layer.zeros->bytes : std::span<const std::byte>{};
   if (checksum(layer.codes->bytes, layer.scales->bytes, zeros) != layer.checksum)
     fail_input(layer.where, "checksum differs: the file is damaged");

@@ -57,6 +57,8 @@ class Store {
   /// Names in order of the parts.
   const std::vector<std::string>& quantized_names() const;
   const std::vector<std::string>& kept_names() const;
+  /// Sizes and settings of a layer, without its data.
+  const QuantizedTensor& layout(const std::string& name) const;
   /// Reads a layer (copies its bytes) and verifies its checksum. Error{bad_input} naming file and tensor.
   QuantizedTensor quantized(const std::string& name) const;
   /// A view into the mapped file: as in the source model.

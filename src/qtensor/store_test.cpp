@@ -75,6 +75,9 @@ TEST_F(StoreTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(store.quantized_names(), (std::vector<std::string>{"block.0.q", "block.0.k"}));
   EXPECT_EQ(store.kept_names(), (std::vector<std::string>{"embedding.weight", "norm.weight"}));
   expect_equal(store.quantized("block.0.q"), a);
+  EXPECT_EQ(store.layout("block.0.q").bits, 3);
+  EXPECT_EQ(store.layout("block.0.q").groups(), 4);
+  EXPECT_TRUE(store.layout("block.0.q").codes.empty());
   expect_equal(store.quantized("block.0.k"), b);
   const auto& kept = store.kept("embedding.weight");
   EXPECT_EQ(kept.dtype, DType::q4_1);

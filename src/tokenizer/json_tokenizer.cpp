@@ -21,6 +21,16 @@ const Json& part(const Json& json, const char* key) {
   return it == json.end() ? null : *it;
 }
 
+// Metaspace puts its prefix before a text that starts where the whole one does, and to the reference one whose first
+// characters a normalizer took away does not. We do not keep track of that.
+void check_first_prefix(const Json& json, const std::string& where) {
+  if (part(json, "pre_tokenizer").dump().find(R"("prepend_scheme":"first")") == std::string::npos) return;
+  const auto normalizer = part(json, "normalizer").dump();
+  for (const auto* removing : {R"("type":"Strip)", R"("type":"Replace")"})
+    if (normalizer.find(removing) != std::string::npos)
+      fail_unsupported(where, "prepend_scheme 'first' after a normalizer that can remove characters is not supported");
+}
+
 // The listed added tokens. A token of the vocabulary keeps its id, others are numbered on from it, and the ids in the
 // file must say the same: a file where they do not was put together wrongly.
 std::vector<AddedToken> read_added_tokens(const Json& list, const Bpe& bpe, const std::string& where) {
@@ -124,6 +134,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(const Json& json, const std::stri
   if (!json.is_object()) fail_input(where, "expected a JSON object");
   if (!part(json, "added_tokens").is_null() && !part(json, "added_tokens").is_array())
     fail_input(where, "key 'added_tokens' is not a list");
+  check_first_prefix(json, where);
   return std::make_unique<JsonTokenizer>(json, where);
 }
 

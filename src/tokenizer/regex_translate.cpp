@@ -101,7 +101,8 @@ class Translator {
         !std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalpha(c) || c == '_'; }))
       refuse("this property");
     // One or two letters are a general category; everything longer that is not a script makes PCRE2 refuse the pattern.
-    replace(close + 1 - at_, fmt::format("\\{}{{{}{}}}", negated ? 'P' : 'p', name.size() > 2 ? "sc:" : "", name));
+    const bool script = name.size() > 2 && name != "Alphabetic";
+    replace(close + 1 - at_, fmt::format("\\{}{{{}{}}}", negated ? 'P' : 'p', script ? "sc:" : "", name));
   }
 
   void hexadecimal() {

@@ -1,0 +1,69 @@
+#include "exporter/plan.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/check.h"
+#include "model/tensors.h"
+
+namespace nearplane {
+namespace {
+
+void check_shape(const std::vector<std::int64_t>& have, const std::vector<std::int64_t>& want,
+                 const std::string& where) {
+  if (have != want) fail_input(where, "has shape {}, the config asks for {}", Json(have).dump(), Json(want).dump());
+}
+
+// Engines split rows into equal groups and read one setting for all layers.
+ExportGrid common_grid(const Store& store) {
+  const auto& names = store.quantized_names();
+  if (names.empty()) fail_input(store.path().string(), "holds no quantized layers");
+  const auto& first = store.layout(names[0]);
+  const bool per_row = std::ranges::all_of(names, [&](const auto& name) { return store.layout(name).groups() == 1; });
+  for (const auto& name : names) {
+    const auto& t = store.layout(name);
+    const auto where = store.path().string() + ": layer " + name;
+    if (t.cols % t.group != 0)
+      fail_unsupported(where, "groups of {} do not divide its {} inputs, no reader takes a shorter last group", t.group,
+                       t.cols);
+    if (t.bits != first.bits || t.symmetric != first.symmetric || (!per_row && t.group != first.group))
+      fail_unsupported(where,
+                       "has {} bits, groups of {}, symmetric {}; {} has {}, {}, {}: mixed settings are not known",
+                       t.bits, t.group, t.symmetric, names[0], first.bits, first.group, first.symmetric);
+  }
+  return {first.bits, per_row ? 0 : first.group, first.symmetric};
+}
+
+}  // namespace
+
+ExportPlan plan_export(const Store& store, const Format& format) {
+  ExportPlan plan;
+  const auto config_file = store.path() / "config.json";
+  plan.config = read_json(config_file);
+  plan.grid = common_grid(store);
+  std::set<std::string> layers(store.quantized_names().begin(), store.quantized_names().end());
+  std::set<std::string> kept(store.kept_names().begin(), store.kept_names().end());
+  for (const auto& [name, shape] : expected_tensors(parse_hf_config(plan.config, config_file.string()))) {
+    const bool layer = shape.size() == 2 && name.starts_with("model.layers.");
+    if (layer) {
+      const auto module = name.substr(0, name.rfind(".weight"));
+      const auto where = store.path().string() + ": layer " + module;
+      if (layers.erase(module) == 0) fail_unsupported(where, "is not quantized; engines expect all layers to be");
+      const auto& sizes = store.layout(module);
+      check_shape({sizes.rows, sizes.cols}, shape, where);
+      format.check(sizes, where);
+      plan.items.push_back({module, true});
+    } else {
+      const auto& tensor = store.kept(name);
+      kept.erase(name);
+      check_shape(tensor.shape, shape, tensor.where());
+      plan.items.push_back({name, false});
+    }
+  }
+  layers.merge(kept);
+  if (!layers.empty())
+    fail_unsupported(store.path().string() + ": tensor " + *layers.begin(), "is not part of a model with this config");
+  return plan;
+}
+
+}  // namespace nearplane
