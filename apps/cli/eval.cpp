@@ -19,7 +19,7 @@ struct Arguments {
 };
 
 // JSON has no NaN: what was not measured is null.
-std::string number(double value) { return std::isfinite(value) ? fmt::format("{:.9g}", value) : "null"; }
+std::string number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : "null"; }
 
 void print_json(const EvaluateResult& r) {
   fmt::print(

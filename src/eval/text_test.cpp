@@ -37,7 +37,7 @@ TEST(EvaluationText, Wikitext2JoinsTheLinesAsDocuments) {
   EvaluateOptions options;
   options.text = folder.write("t.raw", " \n = A = \n \n text one \n");
   options.protocol = Protocol::wikitext2;
-  options.length = 2;
+  options.length = 5;
   // documents: "", " = A = \n", "", " text one \n"
   EXPECT_EQ(all_text(read_evaluation_text(options, ByteTokenizer())), "\n\n = A = \n\n\n\n\n text one \n");
 }
@@ -46,7 +46,7 @@ TEST(EvaluationText, C4DrawsOneWindowFromEachLongDocument) {
   TemporaryFolder folder;
   std::string lines;
   for (int d = 0; d < 40; ++d)
-    lines += "{\"text\": \"" + std::string(d % 2 ? 3 : 50, static_cast<char>('A' + d)) + "\"}\n";
+    lines += "{\"text\": \"" + std::string(d % 2 ? 3 : 50, static_cast<char>('A' + d / 2)) + "\"}\n";
   EvaluateOptions options;
   options.text = folder.write("t.jsonl", lines);
   options.protocol = Protocol::c4;
