@@ -93,7 +93,8 @@ void Bpe::add_merge(std::string_view left, std::string_view right, std::uint32_t
     if (id < 0) fail_input(where_, "merge {} '{} {}': '{}' is not in the vocabulary", rank, left, right, text);
     return id;
   };
-  merges_->set(need(left), need(right), rank, need(std::string(left).append(right)));
+  const Token first = need(left), second = need(right);
+  merges_->set(first, second, rank, need(std::string(left).append(right)));
 }
 
 Token Bpe::find(std::string_view text) const {

@@ -64,6 +64,9 @@ class JsonTokenizer : public Tokenizer {
     for (const auto& token : added_.all()) end_ = std::max(end_, token.id + 1);
     for (Token id = 0; id < end_; ++id)
       if (text_of(id) == nullptr) fail_input(where, "no token has id {}, and ids go up to {}", id, end_ - 1);
+    for (const auto* side : {&frame_.before, &frame_.behind})
+      for (const Token id : *side)
+        if (id >= end_) fail_input(where, "post_processor puts in token {}, ids go up to {}", id, end_ - 1);
   }
 
   std::vector<Token> encode(std::string_view text, bool add_special) const override {

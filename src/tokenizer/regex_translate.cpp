@@ -1,9 +1,11 @@
 // From Oniguruma's pattern language to PCRE2's. Most of it is the same; what is not is rewritten or refused:
-//   \w          Alphabetic, M, Nd, Pc there (and a few Latin-1 numbers); letters, digits and _ here
+//   \w          Alphabetic, M, Nd, Pc there (outside of classes a few Latin-1 numbers too); letters, digits and _ here
 //   \h          a hexadecimal digit there; horizontal space here
 //   \p{Script}  the script property there; script extensions here
-//   [a&&b], [a[b]], X{n,m}+, X{,n}, (?m:, (?i) that goes on past an alternative, \b, \R, \X, \K, (?<name>: refused
+//   [a&&b], [a[b]], X{n,m}+, X{n,m}?, X{,n}, (?m:, (?i) that goes on past an alternative, \b, \R, \X, \K, (?<name>:
+//   refused
 #include <algorithm>
+#include <array>
 #include <cctype>
 
 #include "base/check.h"
@@ -12,7 +14,16 @@
 namespace nearplane {
 namespace {
 
-constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+constexpr std::string_view kWordOutsideClass = R"(\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
+
+// Marks that changed between Mn and Mc are refused by name; M is the same in both.
+// Scripts that are the same set of characters (those with stand-ins, see unicode.h) in both engines. Others have grown
+// since the tables of PCRE2 were made.
+constexpr std::array<std::string_view, 21> kScripts = {
+    "Armenian",  "Bengali", "Bopomofo", "Ethiopic", "Georgian", "Greek",    "Gujarati",
+    "Gurmukhi",  "Han",     "Hangul",   "Hebrew",   "Hiragana", "Katakana", "Khmer",
+    "Malayalam", "Oriya",   "Sinhala",  "Tamil",    "Telugu",   "Thai",     "Tibetan"};
 
 class Translator {
  public:
@@ -32,8 +43,8 @@ class Translator {
         refuse("an intersection of classes");
       } else if (c == '(' && !in_class_ && next_is("(?")) {
         group();
-      } else if (c == '}' && !in_class_ && next_is("}+")) {
-        refuse("{n,m}+");
+      } else if (c == '}' && !in_class_ && (next_is("}+") || next_is("}?"))) {
+        refuse("{n,m} and + or ?");
       } else if (c == '{' && !in_class_ && next_is("{,")) {
         refuse("{,n}");
       } else {
@@ -76,7 +87,7 @@ class Translator {
     if (c == 'w' || c == 'W') {
       if (in_class_ && c == 'W') refuse("\\W in a class");
       if (in_class_) return replace(2, kWord);
-      return replace(2, fmt::format("[{}{}]", c == 'W' ? "^" : "", kWord));
+      return replace(2, fmt::format("[{}{}{}]", c == 'W' ? "^" : "", kWord, kWordOutsideClass));
     }
     if (c == 'h') return replace(2, in_class_ ? "0-9a-fA-F" : "[0-9a-fA-F]");
     if (c == 'p' || c == 'P') return property();
@@ -100,18 +111,24 @@ class Translator {
     if (name.empty() ||
         !std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalpha(c) || c == '_'; }))
       refuse("this property");
-    // One or two letters are a general category; everything longer that is not a script makes PCRE2 refuse the pattern.
-    const bool script = name.size() > 2 && name != "Alphabetic";
+    const bool category = name.size() <= 2 && std::string_view("CLMNPSZ").find(name[0]) != std::string_view::npos;
+    const bool script = std::find(kScripts.begin(), kScripts.end(), name) != kScripts.end();
+    if ((!category && !script && name != "Alphabetic") || name == "Mn" || name == "Mc") refuse("this property");
     replace(close + 1 - at_, fmt::format("\\{}{{{}{}}}", negated ? 'P' : 'p', script ? "sc:" : "", name));
   }
 
+  // Two digits are a byte there, also where a byte is no character.
   void hexadecimal() {
     if (next_is("\\x{")) {
       const auto close = in_.find('}', at_);
       if (close == std::string_view::npos) refuse("\\x");
       return copy(close + 1 - at_);
     }
-    copy(2);
+    const auto digits = in_.substr(at_ + 2, 2);
+    if (digits.size() != 2 || digits[0] > '7' ||
+        !std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return std::isxdigit(c) != 0; }))
+      refuse("this kind of \\x");
+    copy(4);
   }
 
   std::string_view in_;
