@@ -4,8 +4,10 @@
 Writes tests/golden/tokenizer/: texts.json (all texts; those of random bytes and random characters in hexadecimal), and
 per tokenizer a folder with tokenizer.json, or tokenizer.model and tokenizer_config.json, and expected.json: the ids of
 every written text (and what they decode to, where that is not the text itself), and one hash of the ids for each random
-text. Everything follows from fixed seeds; run it again only to add a case:  python tests/oracle/make_tokenizer_goldens.py
-Needs tokenizers, transformers >= 5, sentencepiece, protobuf. Made with tokenizers 0.23.3, transformers 5.24,
+text. The folder demo has only the ids of the demo model's tokenizer, built by hand from its GGUF file. Everything
+follows from fixed seeds; run it again only to add a case:
+  python tests/oracle/make_tokenizer_goldens.py SmolLM2-135M-Instruct.Q4_1.gguf     (scripts/fetch-demo-model)
+Needs tokenizers, transformers >= 5, sentencepiece, protobuf, gguf. Made with tokenizers 0.23.3, transformers 5.24,
 sentencepiece 0.2.3.
 """
 
@@ -15,8 +17,10 @@ import json
 import pathlib
 import random
 import shutil
+import sys
 import unicodedata
 
+import gguf
 import sentencepiece
 import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -250,6 +254,21 @@ def sentencepiece_folder(folder, **config):
     return transformers.LlamaTokenizer.from_pretrained(folder).backend_tokenizer
 
 
+def demo(path):
+    """The tokenizer of a GGUF file with `pre` = smollm."""
+    reader = gguf.GGUFReader(path)
+    field = {k: reader.get_field(f"tokenizer.ggml.{k}").contents() for k in ("pre", "tokens", "token_type", "merges")}
+    assert field["pre"] == "smollm"
+    vocab = {text: i for i, text in enumerate(field["tokens"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[tuple(m.split(" ")) for m in field["merges"]]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    tokenizer.decoder = decoders.ByteLevel()
+    control = [text for text, kind in zip(field["tokens"], field["token_type"]) if kind == 3]
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in control])
+    return tokenizer
+
+
 def hash_of(ids):
     h = 0xCBF29CE484222325
     for i in ids:
@@ -282,11 +301,12 @@ def main():
     made["sentencepiece"] = lambda: sentencepiece_folder(GOLDEN / "sentencepiece", add_bos_token=True)
     made["sentencepiece-legacy"] = lambda: sentencepiece_folder(
         GOLDEN / "sentencepiece-legacy", add_bos_token=False, add_eos_token=True, legacy=True)  # fmt: skip
+    made["demo"] = lambda: demo(sys.argv[1])
     for name, make in made.items():
         folder = GOLDEN / name
         folder.mkdir()
         tokenizer = make()
-        if not (folder / "tokenizer.model").exists():
+        if name != "demo" and not (folder / "tokenizer.model").exists():
             (folder / "tokenizer.json").write_text(tokenizer.to_str() + "\n")
         result = expected(tokenizer, raw, characters)
         (folder / "expected.json").write_text(json.dumps(result, separators=(",", ":")) + "\n")
