@@ -49,11 +49,15 @@ class CompressedTensors : public Format {
                         {"input_activations", nullptr},
                         {"output_activations", nullptr},
                         {"format", "pack-quantized"}};
-    return {{"quant_method", "compressed-tensors"}, {"version", "0.18.0"},
-            {"format", "pack-quantized"},           {"quantization_status", "compressed"},
-            {"global_compression_ratio", nullptr},  {"ignore", {"lm_head"}},
-            {"kv_cache_scheme", nullptr},           {"sparsity_config", Json::object()},
-            {"transform_config", Json::object()},   {"config_groups", {{"group_0", group}}}};
+    Json config = {{"quant_method", "compressed-tensors"}, {"version", "0.18.0"},
+                   {"format", "pack-quantized"},           {"quantization_status", "compressed"},
+                   {"global_compression_ratio", nullptr},  {"ignore", {"lm_head"}},
+                   {"kv_cache_scheme", nullptr},           {"sparsity_config", Json::object()},
+                   {"transform_config", Json::object()},   {"config_groups", {{"group_0", group}}}};
+    // transformers 5 prepares unpacked zero points for a model it keeps compressed and then refuses the packed ones; it
+    // does read them when told to decode while loading, which it otherwise does before the first forward pass.
+    if (!grid.symmetric) config["dequantize"] = true;
+    return config;
   }
 
   Unpacked read(const TensorFile& file, const Json& config, const std::string& name) const override {
