@@ -6,18 +6,13 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "lattice/factor.h"
 #include "lattice/grid.h"
+#include "lattice/outcome.h"
 #include "tensor/matrix.h"
 
 namespace nearplane::lattice {
-
-struct Outcome {
-  std::vector<double> error;  // [m] sum_k e_k^2, e_k = L_kk (c_k - q_k): the row's error under the damped H
-  std::int64_t clipped = 0;   // codes at an end of the range while the target was more than half a step beyond it
-};
 
 /// w [m,n] finite -> codes [m,n]. A factor without order (rank 0) rounds every weight. T is the type of the feedback.
 /// Uses all threads; same bits for any number of them.

@@ -1,0 +1,93 @@
+// Rates of the lattice solvers on all cores, every figure beside the f32 product rate of the same run.
+// Prints JSON: GFLOP/s of the product, nearest plane's m n^2 operations relative to it, K-best's time relative to
+// nearest plane's.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/process.h"
+#include "base/rng.h"
+#include "base/threads.h"
+#include "kernel/gemm.h"
+#include "lattice/factor.h"
+#include "lattice/kbest.h"
+#include "lattice/nearest_plane.h"
+
+namespace {
+
+using namespace nearplane;
+using namespace nearplane::lattice;
+
+template <class F>
+double best_seconds(int times, const F& body) {
+  double best = 1e30;
+  for (int i = 0; i < times; ++i) {
+    const Stopwatch watch;
+    body();
+    best = std::min(best, watch.seconds());
+  }
+  return best;
+}
+
+// A product C[m,n] = A B of square matrices, rows split over all threads.
+double product_rate(std::int64_t n) {
+  constexpr std::int64_t kRows = 256;
+  Matrix<float> a(n, n), b(n, n), c(n, n);
+  for (auto& x : a.span()) x = 0.5f;
+  for (auto& x : b.span()) x = 0.25f;
+  const double seconds = best_seconds(5, [&] {
+    parallel_for((n + kRows - 1) / kRows, [&](std::int64_t i) {
+      const auto r0 = i * kRows, count = std::min(kRows, n - r0);
+      gemm_nn(count, n, n, 1.0f, a.row(r0), n, b.data(), n, 0.0f, c.row(r0), n);
+    });
+  });
+  return 2.0 * static_cast<double>(n * n * n) / seconds;
+}
+
+// Weights, a grid of 4 bits and a factor with feedback that decays with distance.
+struct Problem {
+  Matrix<float> w;
+  Grid grid;
+  Triangle<float> l;
+  Matrix<std::uint8_t> codes;
+
+  Problem(std::int64_t m, std::int64_t n) : w(m, n), codes(m, n) {
+    Rng rng(1);
+    for (auto& x : w.span()) x = static_cast<float>(rng.normal());
+    grid = {.group = 64, .max_code = 15, .step = {m, n / 64}, .zero = {m, n / 64}};
+    for (auto& s : grid.step.span()) s = 0.35f;
+    for (auto& z : grid.zero.span()) z = 8;
+    l.factor.dimension = n;
+    l.rows = Matrix<float>(n, n);
+    for (std::int64_t k = 0; k < n; ++k) {
+      l.factor.order.push_back(k);
+      l.factor.pivots.push_back(1.0);
+      for (std::int64_t j = 0; j < k; ++j)
+        l.rows(k, j) = static_cast<float>(0.3 * rng.normal() / std::sqrt(static_cast<double>(n)));
+      l.rows(k, k) = 1;
+    }
+  }
+};
+
+double nearest_plane_seconds(Problem& p) {
+  return best_seconds(3, [&] { nearest_plane(p.w.view(), p.l, p.grid, p.codes.view()); });
+}
+
+}  // namespace
+
+int main() {
+  Problem square(1536, 1536);
+  const double plane = nearest_plane_seconds(square);
+  fmt::print("{{\"threads\": {}", thread_count());
+  for (const int beam : {1, 2, 4, 8, 16}) {
+    const double seconds =
+        best_seconds(2, [&] { kbest(square.w.view(), square.l, square.grid, beam, square.codes.view()); });
+    fmt::print(", \"kbest_{}_over_nearest_plane_1536\": {:.2f}", beam, seconds / plane);
+  }
+  Problem large(4096, 4096);
+  const double rate = product_rate(4096), seconds = nearest_plane_seconds(large);
+  fmt::print(", \"product_gflops\": {:.1f}, \"nearest_plane_4096_over_product\": {:.3f}}}\n", rate * 1e-9,
+             std::pow(4096.0, 3) / seconds / rate);
+}
