@@ -20,6 +20,12 @@ enum class Order {
   act,      // columns decided by decreasing H_jj; the storage order and the groups stay as they are
 };
 
+/// How Method::nearest_plane decides: by nearest plane itself or by its list form.
+enum class Solver {
+  nearest_plane,  // one solution per row, column by column
+  kbest,          // the `beam` best partial solutions per row
+};
+
 /// How the scale (and zero point) of a group is chosen, before the first column is decided.
 enum class ScaleSearch {
   minmax,    // the range of the group's weights
@@ -35,6 +41,9 @@ struct GridOptions {
   std::int64_t group = 64;  // columns that share a scale along a row; 0 = the whole row
   bool symmetric = false;   // zero point fixed at 2^(bits-1)
   Method method = Method::nearest_plane;
+  Solver solver = Solver::nearest_plane;
+  int beam = 8;       // of Solver::kbest: 1, 2, 4, 8 or 16
+  int alternate = 3;  // rounds of steps given codes, codes given steps after Method::nearest_plane; 0 to 100
   Order order = Order::act;
   ScaleSearch scales = ScaleSearch::pivots;
   double damping = 0.01;  // lambda of H + lambda mean(diag H) I; raised by the ladder when the factorisation fails

@@ -1,16 +1,20 @@
-// check W -> weights of the columns -> grid -> codes -> pack -> measure what was packed.
+// check W -> weights of the columns -> grid -> codes -> codes and steps in turn -> pack -> measure what was packed.
 #include "quant/quantize_linear.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <numeric>
 
 #include "base/check.h"
 #include "base/threads.h"
+#include "lattice/assess.h"
 #include "lattice/error.h"
 #include "lattice/factor.h"
+#include "lattice/kbest.h"
 #include "lattice/nearest_plane.h"
 #include "lattice/order.h"
+#include "quant/alternate.h"
 #include "quant/scale_search.h"
 #include "tensor/half.h"
 
@@ -94,42 +98,101 @@ double certificate(const lattice::Factor& factor, const std::vector<double>& ide
 
 double ratio(double error, double norm) { return norm > 0 ? error / norm : 0.0; }
 
+// Codes, the grid they belong to, and what they cost.
+struct Candidate {
+  lattice::Grid grid;
+  Matrix<std::uint8_t> codes;
+  lattice::Outcome outcome;
+};
+
+lattice::Grid copy(const lattice::Grid& grid) {
+  return {.group = grid.group, .max_code = grid.max_code, .step = grid.step.clone(), .zero = grid.zero.clone()};
+}
+
+template <class T>
+Candidate decide(const Matrix<float>& w, const lattice::Triangle<T>& triangle, Solver solver, int beam,
+                 const lattice::Grid& grid) {
+  Candidate out{copy(grid), Matrix<std::uint8_t>(w.rows(), w.cols()), {}};
+  out.outcome = solver == Solver::nearest_plane ? lattice::nearest_plane(w.view(), triangle, grid, out.codes.view())
+                                                : lattice::kbest(w.view(), triangle, grid, beam, out.codes.view());
+  return out;
+}
+
+// Row by row, the better of the two in `best`.
+void keep_better(const Candidate& other, Candidate& best) {
+  for (std::int64_t i = 0; i < best.codes.rows(); ++i) {
+    if (!(other.outcome.error[i] < best.outcome.error[i])) continue;
+    std::copy_n(other.codes.row(i), other.codes.cols(), best.codes.row(i));
+    std::copy_n(other.grid.step.row(i), other.grid.step.cols(), best.grid.step.row(i));
+    best.outcome.error[i] = other.outcome.error[i];
+  }
+}
+
+// `rounds` of codes and steps in turn, row by row only where they helped.
+template <class T>
+void improve(const Matrix<float>& w, const lattice::Triangle<T>& triangle, const Metric<T>& metric, int rounds,
+             Candidate& best) {
+  Candidate other{copy(best.grid), best.codes.clone(), {}};
+  alternate(w.view(), metric, rounds, other.grid, other.codes.view());
+  other.outcome = lattice::assess<T>(w.view(), triangle, other.grid, other.codes.view());
+  keep_better(other, best);
+}
+
+// Steps are fitted to nearest plane's codes, which is as good as fitting them to K-best's; K-best decides on the steps
+// found, and one more round fits what it changed.
+template <class T>
+Candidate solve(const Matrix<float>& w, const Hessian::State& hessian, const lattice::Triangle<T>& triangle,
+                const GridOptions& options, const lattice::Grid& grid) {
+  const bool alternates = options.alternate > 0;
+  auto best = decide(w, triangle, alternates ? Solver::nearest_plane : options.solver, options.beam, grid);
+  if (!alternates) return best;
+  const Metric<T> metric(hessian.gram, triangle.factor);
+  improve(w, triangle, metric, options.alternate, best);
+  if (options.solver == Solver::kbest) {
+    auto other = decide(w, triangle, options.solver, options.beam, best.grid);
+    improve(w, triangle, metric, 1, other);
+    keep_better(other, best);
+  }
+  best.outcome = lattice::assess<T>(w.view(), triangle, best.grid, best.codes.view());
+  return best;
+}
+
 // One layer on its way through the steps.
-struct Solver {
+struct LayerSolver {
   const Matrix<float>& w;
   const Hessian::State* hessian;
   const GridOptions& options;
-  const lattice::Grid& grid;
+  lattice::Grid grid;
   QuantizedLayer out;
   std::vector<double> direct;  // error of each row under the undamped H
 
-  template <class T>
-  std::vector<double> solve(const lattice::Triangle<T>& triangle) {
-    Matrix<std::uint8_t> codes(w.rows(), w.cols());
-    auto outcome = lattice::nearest_plane(w.view(), triangle, grid, codes.view());
-    out.tensor = pack(codes, grid, options.bits, options.symmetric);
-    out.record.clipped_share = static_cast<double>(outcome.clipped) / static_cast<double>(w.size());
-    return std::move(outcome.error);
+  // Takes grid and codes; returns the rows' errors.
+  std::vector<double> keep(Candidate solved) {
+    grid = std::move(solved.grid);
+    out.tensor = pack(solved.codes, grid, options.bits, options.symmetric);
+    out.record.clipped_share = static_cast<double>(solved.outcome.clipped) / static_cast<double>(w.size());
+    return std::move(solved.outcome.error);
   }
 
   void round() {
     lattice::Triangle<float> none;
     none.factor.dimension = w.cols();
-    solve(none);
+    keep(decide(w, none, Solver::nearest_plane, 1, grid));
     if (hessian != nullptr) direct = lattice::row_errors<double>(differences(w, out.tensor).view(), hessian->gram);
   }
 
   // With the feedback in f32; where the certificate says that is not enough, in double.
   void nearest_plane() {
-    certify(hessian->triangle);
+    const auto searched = copy(grid);
+    certify(hessian->triangle, searched);
     if (out.record.certificate < kCertificateLimit) return;
     const auto& factor = hessian->triangle.factor;
-    certify(lattice::factorize<double>(hessian->gram, factor.order, factor.damping));
+    certify(lattice::factorize<double>(hessian->gram, factor.order, factor.damping), searched);
   }
 
   template <class T>
-  void certify(const lattice::Triangle<T>& triangle) {
-    const auto identity = solve(triangle);
+  void certify(const lattice::Triangle<T>& triangle, const lattice::Grid& searched) {
+    const auto identity = keep(solve(w, *hessian, triangle, options, searched));
     const auto d = differences(w, out.tensor);
     direct = lattice::row_errors<double>(d.view(), hessian->gram);
     out.record.certificate = certificate(triangle.factor, identity, direct, d);
@@ -174,14 +237,14 @@ QuantizedLayer quantize_linear(const Matrix<float>& w, const Hessian* hessian, c
   if (state != nullptr && state->gram.cols() != w.cols())
     fail_input(where, "{} columns, but the Gram matrix has {}", w.cols(), state->gram.cols());
 
-  const auto grid =
+  auto grid =
       choose_grid(w.view(), column_weights(state, options.scales), options.bits, group, options.symmetric, where);
-  Solver solver{.w = w, .hessian = state, .options = options, .grid = grid, .out = {}, .direct = {}};
+  LayerSolver solver{.w = w, .hessian = state, .options = options, .grid = std::move(grid), .out = {}, .direct = {}};
   options.method == Method::rounding ? solver.round() : solver.nearest_plane();
   auto& record = solver.out.record;
   record.rows = w.rows(), record.cols = w.cols();
   record.bits_per_weight = solver.out.tensor.bits_per_weight();
-  if (state != nullptr) record_hessian(*state, grid, w, total(solver.direct), options.method, record);
+  if (state != nullptr) record_hessian(*state, solver.grid, w, total(solver.direct), options.method, record);
   return std::move(solver.out);
 }
 

@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "quant/round_step-inl.h"
 #include "quant/search_tile.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -19,14 +20,6 @@ using V = hn::Vec<D>;
 // less than 0.1 %. Above 1 because a wider step can meet the weights better, and reaches both ends where symmetric.
 constexpr int kShrinks = 37;
 constexpr float kNarrowest = 0.3f, kSpacing = 0.025f;
-
-// To the nearest f16 (ties to even), from the smallest normal one up; not capped above.
-HWY_INLINE V RoundStep(D d, V step) {
-  const hn::RebindToUnsigned<D> du;
-  const auto u = hn::BitCast(du, hn::Max(step, hn::Set(d, 0x1p-14f)));
-  const auto odd = hn::And(hn::ShiftRight<13>(u), hn::Set(du, 1u));
-  return hn::BitCast(d, hn::AndNot(hn::Set(du, 0x1fffu), hn::Add(u, hn::Add(odd, hn::Set(du, 0xfffu)))));
-}
 
 struct Choice {
   V step, zero, error;
