@@ -11,6 +11,7 @@ namespace nearplane::cli {
 namespace {
 
 const std::map<std::string, Method> kMethods{{"rounding", Method::rounding}, {"nearest-plane", Method::nearest_plane}};
+const std::map<std::string, Solver> kSolvers{{"nearest-plane", Solver::nearest_plane}, {"kbest", Solver::kbest}};
 const std::map<std::string, Order> kOrders{{"natural", Order::natural}, {"act", Order::act}};
 const std::map<std::string, ScaleSearch> kScales{
     {"minmax", ScaleSearch::minmax}, {"diagonal", ScaleSearch::diagonal}, {"pivots", ScaleSearch::pivots}};
@@ -71,6 +72,11 @@ void add_quantize(CLI::App& program, Action& action) {
   app->add_option("--group", options.grid.group, "columns that share a scale; 0 = a row")->capture_default_str();
   app->add_flag("--symmetric", options.grid.symmetric, "no zero points");
   add_choice(*app, "--method", options.grid.method, kMethods, "how weights become codes (nearest-plane)");
+  add_choice(*app, "--solver", options.grid.solver, kSolvers,
+             "nearest plane, or the list form that keeps the best few solutions of a row (nearest-plane)");
+  app->add_option("--beam", options.grid.beam, "solutions that kbest keeps: 1, 2, 4, 8 or 16")->capture_default_str();
+  app->add_option("--alternate", options.grid.alternate, "rounds of steps given codes, codes given steps; 0 = none")
+      ->capture_default_str();
   add_choice(*app, "--order", options.grid.order, kOrders, "order in which columns are decided (act)");
   add_choice(*app, "--scales", options.grid.scales, kScales,
              "how scales are chosen: range, or least error weighted by H_jj or by the pivots (pivots)");

@@ -8,6 +8,7 @@ namespace nearplane {
 namespace {
 
 constexpr std::array kMethods{"rounding", "nearest-plane"};
+constexpr std::array kSolvers{"nearest-plane", "kbest"};
 constexpr std::array kOrders{"natural", "act"};
 constexpr std::array kScales{"minmax", "diagonal", "pivots"};
 constexpr std::array kArithmetics{"f32", "bf16"};
@@ -48,6 +49,9 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
             {"group", grid.group},
             {"symmetric", grid.symmetric},
             {"method", name_of(kMethods, grid.method)},
+            {"solver", name_of(kSolvers, grid.solver)},
+            {"beam", grid.beam},
+            {"alternate", grid.alternate},
             {"order", name_of(kOrders, grid.order)},
             {"scales", name_of(kScales, grid.scales)},
             {"damping", grid.damping}}},

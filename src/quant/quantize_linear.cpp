@@ -228,6 +228,7 @@ Hessian::~Hessian() = default;
 QuantizedLayer quantize_linear(const Matrix<float>& w, const Hessian* hessian, const GridOptions& options,
                                const std::string& where) {
   const auto group = options.group == 0 ? w.cols() : options.group;
+  assert(options.alternate >= 0);
   if (options.bits < 2 || options.bits > 8) fail_input(where, "{} bits are outside 2 to 8", options.bits);
   if (w.cols() < 1 || w.rows() < 1) fail_input(where, "shape {} x {} is empty", w.rows(), w.cols());
   if (group < 1 || w.cols() % group != 0) fail_input(where, "groups of {} do not divide {} columns", group, w.cols());
