@@ -9,21 +9,18 @@
 #include "pipeline/calibrated_pass.h"
 #include "pipeline/record.h"
 #include "qtensor/store.h"
+#include "quant/quantize_linear.h"
 #include "runtime/network.h"
 
 namespace nearplane {
 namespace {
-
-bool is_beam(int beam) { return beam == 1 || beam == 2 || beam == 4 || beam == 8 || beam == 16; }
 
 void check_options(const QuantizeOptions& options) {
   const auto& grid = options.grid;
   if (grid.bits < 2 || grid.bits > 8) fail_input("bits", "{} is outside 2 to 8", grid.bits);
   if (grid.group < 0) fail_input("group", "{} is negative (0 = one scale per row)", grid.group);
   if (!(grid.damping > 0) || grid.damping > 1) fail_input("damping", "{} is outside (0, 1]", grid.damping);
-  if (!is_beam(grid.beam)) fail_input("beam", "{} is not 1, 2, 4, 8 or 16", grid.beam);
-  if (grid.alternate < 0 || grid.alternate > 100)
-    fail_input("alternate", "{} rounds are outside 0 to 100", grid.alternate);
+  check_search(grid, "options");
   const auto& calibration = options.calibration;
   if (calibration.samples < 1) fail_input("samples", "{} windows are none", calibration.samples);
   if (calibration.length < 2) fail_input("length", "a window of {} tokens is too short", calibration.length);

@@ -2,6 +2,7 @@
 #include "quant/quantize_linear.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
 #include <numeric>
@@ -225,10 +226,19 @@ Hessian::Hessian(const Matrix<double>& gram, Order order, double damping, const 
 
 Hessian::~Hessian() = default;
 
+void check_search(const GridOptions& options, const std::string& where) {
+  constexpr std::array kBeams{1, 2, 4, 8, 16};
+  constexpr int kMostRounds = 100;
+  if (std::find(kBeams.begin(), kBeams.end(), options.beam) == kBeams.end())
+    fail_input(where, "a beam of {} is not 1, 2, 4, 8 or 16", options.beam);
+  if (options.alternate < 0 || options.alternate > kMostRounds)
+    fail_input(where, "{} alternating rounds are outside 0 to {}", options.alternate, kMostRounds);
+}
+
 QuantizedLayer quantize_linear(const Matrix<float>& w, const Hessian* hessian, const GridOptions& options,
                                const std::string& where) {
   const auto group = options.group == 0 ? w.cols() : options.group;
-  assert(options.alternate >= 0);
+  check_search(options, where);
   if (options.bits < 2 || options.bits > 8) fail_input(where, "{} bits are outside 2 to 8", options.bits);
   if (w.cols() < 1 || w.rows() < 1) fail_input(where, "shape {} x {} is empty", w.rows(), w.cols());
   if (group < 1 || w.cols() % group != 0) fail_input(where, "groups of {} do not divide {} columns", group, w.cols());

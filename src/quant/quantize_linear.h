@@ -26,6 +26,9 @@ class Hessian {
   std::unique_ptr<State> state_;
 };
 
+/// Error{bad_input} at `where` for a beam or a number of rounds that quantize_linear cannot use.
+void check_search(const GridOptions& options, const std::string& where);
+
 struct QuantizedLayer {
   QuantizedTensor tensor;
   LayerRecord record;  // name and seconds are left to the caller
@@ -34,7 +37,7 @@ struct QuantizedLayer {
 /// Quantizes W [m,n] with options.grid. `hessian` may be null for Method::rounding with ScaleSearch::minmax only.
 /// Scales are rounded to f16 before codes are chosen, zero points lie in [1, 2^bits), so every store can be exported
 /// exactly. Uses all threads (rows are independent); same result for any number of them.
-/// Error{bad_input} at `where` for non-finite W or a group that does not divide n.
+/// Error{bad_input} at `where` for non-finite W, a group that does not divide n, or options outside their range.
 QuantizedLayer quantize_linear(const Matrix<float>& w, const Hessian* hessian, const GridOptions& options,
                                const std::string& where);
 
