@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cmath>
 #include <map>
 
 #include "command.h"
@@ -15,15 +16,20 @@ void print_tensors(const Inspection& inspection) {
     fmt::print("{:<48} {:<18} {:>16} {:>12}\n", t.name, t.dtype, fmt::format("{}", fmt::join(t.shape, " x ")), t.bytes);
 }
 
+// Bits per weight that an optimal code would need less for the same error.
+std::string bits_above_limit(const LayerRecord& layer) {
+  return layer.error > 0 && layer.limit > 0 ? fmt::format("{:.3f}", std::log2(layer.error / layer.limit) / 2) : "-";
+}
+
 std::string scientific(double value) { return value < 0 ? "-" : fmt::format("{:.3e}", value); }
 
 void print_layers(const Inspection& inspection) {
-  fmt::print("\n{:<38} {:>6} {:>10} {:>10} {:>10} {:>8} {:>8} {:>5}\n", "layer", "bits", "error", "expected", "bound",
-             "clipped", "damping", "dead");
+  fmt::print("\n{:<38} {:>6} {:>10} {:>10} {:>10} {:>10} {:>7} {:>8} {:>8} {:>5}\n", "layer", "bits", "error",
+             "expected", "bound", "limit", "above", "clipped", "damping", "dead");
   for (const auto& l : inspection.layers)
-    fmt::print("{:<38} {:>6.3f} {:>10} {:>10} {:>10} {:>7.3f}% {:>8.2g} {:>5}\n", l.name, l.bits_per_weight,
-               scientific(l.error), scientific(l.expectation), scientific(l.bound), 100 * l.clipped_share, l.damping,
-               l.dead_columns);
+    fmt::print("{:<38} {:>6.3f} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7.3f}% {:>8.2g} {:>5}\n", l.name,
+               l.bits_per_weight, scientific(l.error), scientific(l.expectation), scientific(l.bound),
+               scientific(l.limit), bits_above_limit(l), 100 * l.clipped_share, l.damping, l.dead_columns);
 }
 
 int run(const std::string& path) {

@@ -66,17 +66,4 @@ std::vector<double> row_errors(MatrixView<const float> d, const Matrix<double>& 
 template std::vector<double> row_errors<float>(MatrixView<const float>, const Matrix<double>&);
 template std::vector<double> row_errors<double>(MatrixView<const float>, const Matrix<double>&);
 
-double error_bound(const Factor& factor, const Grid& grid) {
-  std::vector<double> weight(static_cast<std::size_t>(grid.step.cols()));  // sum of L_kk^2 over the columns of a group
-  for (std::int64_t k = 0; k < factor.rank(); ++k)
-    weight[factor.order[k] / grid.group] += factor.pivots[k] * factor.pivots[k];
-  double sum = 0;
-  for (std::int64_t i = 0; i < grid.step.rows(); ++i)
-    for (std::int64_t g = 0; g < grid.step.cols(); ++g) {
-      const auto s = static_cast<double>(grid.step(i, g));
-      sum += s * s * weight[g];
-    }
-  return sum / 4;
-}
-
 }  // namespace nearplane::lattice

@@ -1,12 +1,8 @@
-// What can be said about the error of a solution: achieved, and the worst case of nearest plane.
-// Problem: E = sum over rows of d^T H d for differences d = w - q; worst case 1/4 sum_k L_kk^2 s_k^2 per row.
-// Source: Babai 1986; |e_k| <= s_k L_kk / 2 for codes that were not clipped, a third of it on average (s^2 / 12).
+// The error of a solution, measured directly: d^T H d of every row of differences d = w - q.
 #pragma once
 
 #include <vector>
 
-#include "lattice/factor.h"
-#include "lattice/grid.h"
 #include "tensor/matrix.h"
 
 namespace nearplane::lattice {
@@ -19,8 +15,5 @@ std::vector<double> row_errors(MatrixView<const float> d, const Matrix<double>& 
 
 extern template std::vector<double> row_errors<float>(MatrixView<const float>, const Matrix<double>&);
 extern template std::vector<double> row_errors<double>(MatrixView<const float>, const Matrix<double>&);
-
-/// Sum over all rows of the worst case, for the damped H.
-double error_bound(const Factor& factor, const Grid& grid);
 
 }  // namespace nearplane::lattice

@@ -7,6 +7,7 @@
 
 #include "base/threads.h"
 #include "every_target.h"
+#include "lattice/bound.h"
 #include "lattice/error.h"
 #include "lattice/order.h"
 #include "lattice_problem.h"

@@ -26,6 +26,7 @@ Json layer_json(const LayerRecord& layer) {
           {"error", layer.error},
           {"bound", layer.bound},
           {"expectation", layer.expectation},
+          {"limit", layer.limit},
           {"clipped_share", layer.clipped_share},
           {"damping", layer.damping},
           {"repairs", layer.repairs},
@@ -82,6 +83,7 @@ std::vector<LayerRecord> layers_of_record(const Json& record, const std::string&
     layer.rows = whole("rows"), layer.cols = whole("cols");
     layer.bits_per_weight = number("bits_per_weight");
     layer.error = number("error"), layer.bound = number("bound"), layer.expectation = number("expectation");
+    if (item.contains("limit")) layer.limit = number("limit");  // not in records of version 0.1.0
     layer.clipped_share = number("clipped_share"), layer.damping = number("damping");
     layer.repairs = static_cast<int>(whole("repairs"));
     layer.dead_columns = whole("dead_columns");

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/threads.h"
 #include "lattice/assess.h"
+#include "lattice/bound.h"
 #include "lattice/error.h"
 #include "lattice/factor.h"
 #include "lattice/kbest.h"
@@ -24,6 +25,7 @@ namespace nearplane {
 struct Hessian::State {
   Matrix<double> gram;  // [n,n], lower triangle, without damping
   lattice::Triangle<float> triangle;
+  lattice::Spectrum spectrum;  // without damping
 };
 
 namespace {
@@ -95,6 +97,16 @@ double certificate(const lattice::Factor& factor, const std::vector<double>& ide
     sum += damped;
   }
   return sum > 0 ? difference / sum : 0.0;
+}
+
+// Mean square of every row.
+std::vector<double> variances(const Matrix<float>& w) {
+  std::vector<double> out(static_cast<std::size_t>(w.rows()));
+  for (std::int64_t i = 0; i < w.rows(); ++i) {
+    for (std::int64_t j = 0; j < w.cols(); ++j) out[i] += static_cast<double>(w(i, j)) * static_cast<double>(w(i, j));
+    out[i] /= static_cast<double>(w.cols());
+  }
+  return out;
 }
 
 double ratio(double error, double norm) { return norm > 0 ? error / norm : 0.0; }
@@ -205,6 +217,7 @@ void record_hessian(const Hessian::State& hessian, const lattice::Grid& grid, co
   const auto& factor = hessian.triangle.factor;
   const double norm = total(lattice::row_errors<float>(w.view(), hessian.gram));
   record.error = ratio(error, norm);
+  record.limit = ratio(lattice::error_limit(hessian.spectrum, variances(w), record.bits_per_weight), norm);
   record.dead_columns = factor.dimension - factor.rank();
   record.damping = factor.damping;
   record.repairs = factor.repairs;
@@ -222,6 +235,7 @@ Hessian::Hessian(const Matrix<double>& gram, Order order, double damping, const 
       order == Order::natural ? lattice::natural_order(gram) : lattice::decreasing_diagonal_order(gram);
   state_->gram = gram.clone();
   state_->triangle = lattice::factorize<float>(gram, columns, damping);
+  state_->spectrum = lattice::estimated_spectrum(gram);
 }
 
 Hessian::~Hessian() = default;

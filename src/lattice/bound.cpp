@@ -1,0 +1,99 @@
+#include "lattice/bound.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <numeric>
+
+namespace nearplane::lattice {
+namespace {
+
+// Sums over the eigenvalues up to each one, so that a water level costs one search per row.
+class Water {
+ public:
+  Water(const Spectrum& spectrum, std::span<const double> variances) : values_(spectrum.values), variances_(variances) {
+    dry_.push_back(0), logs_.push_back(0), counts_.push_back(0);
+    for (std::size_t j = 0; j < values_.size(); ++j) {
+      dry_.push_back(dry_[j] + spectrum.counts[j] * values_[j]);
+      logs_.push_back(logs_[j] + (values_[j] > 0 ? spectrum.counts[j] * std::log2(values_[j]) : 0.0));
+      counts_.push_back(counts_[j] + spectrum.counts[j]);
+    }
+  }
+
+  double rate(double level) const {
+    double bits = 0;
+    for (const double v : variances_) {
+      if (!(v > 0)) continue;
+      const auto j = below(level / v);
+      bits += (logs_.back() - logs_[j] - (counts_.back() - counts_[j]) * std::log2(level / v)) / 2;
+    }
+    return bits;
+  }
+
+  double error(double level) const {
+    double sum = 0;
+    for (const double v : variances_) {
+      if (!(v > 0)) continue;
+      const auto j = below(level / v);
+      sum += v * dry_[j] + (counts_.back() - counts_[j]) * level;
+    }
+    return sum;
+  }
+
+  double highest() const {
+    return values_.empty() || variances_.empty()
+               ? 0.0
+               : values_.back() * *std::max_element(variances_.begin(), variances_.end());
+  }
+
+ private:
+  // How many eigenvalues lie at or below the level.
+  std::size_t below(double level) const {
+    return static_cast<std::size_t>(std::upper_bound(values_.begin(), values_.end(), level) - values_.begin());
+  }
+
+  const std::vector<double>& values_;
+  std::span<const double> variances_;
+  std::vector<double> dry_, logs_, counts_;
+};
+
+}  // namespace
+
+double error_bound(const Factor& factor, const Grid& grid) {
+  std::vector<double> weight(static_cast<std::size_t>(grid.step.cols()));  // sum of L_kk^2 over the columns of a group
+  for (std::int64_t k = 0; k < factor.rank(); ++k)
+    weight[factor.order[k] / grid.group] += factor.pivots[k] * factor.pivots[k];
+  double sum = 0;
+  for (std::int64_t i = 0; i < grid.step.rows(); ++i)
+    for (std::int64_t g = 0; g < grid.step.cols(); ++g) {
+      const auto s = static_cast<double>(grid.step(i, g));
+      sum += s * s * weight[g];
+    }
+  return sum / 4;
+}
+
+double log_determinant(const Factor& factor) {
+  double sum = 0;
+  for (const double pivot : factor.pivots) sum += 2 * std::log(pivot);
+  return sum;
+}
+
+double error_limit(const Spectrum& spectrum, std::span<const double> variances, double bits) {
+  assert(bits >= 0);
+  const Water water(spectrum, variances);
+  const double highest = water.highest();
+  if (!(highest > 0)) return 0;
+  const double budget = bits * spectrum.dimension() * static_cast<double>(variances.size());
+  // The rate falls with the level; a level 1100 binary digits below the highest component counts as zero.
+  double low = std::log2(highest) - 1100, high = std::log2(highest);
+  if (water.rate(std::exp2(low)) <= budget) return 0;
+  for (int i = 0; i < 100 && high - low > 1e-13 * std::max(1.0, std::abs(low)); ++i) {
+    const double middle = (low + high) / 2;
+    (water.rate(std::exp2(middle)) > budget ? low : high) = middle;
+  }
+  return water.error(std::exp2(high));
+}
+
+double bits_above_limit(double error, double limit) { return std::log2(error / limit) / 2; }
+
+}  // namespace nearplane::lattice
