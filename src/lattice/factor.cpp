@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <cmath>
+#include <utility>
 
 #include "base/threads.h"
 #include "lattice/cholesky.h"
@@ -44,43 +45,42 @@ double dominant_shift(const Matrix<double>& h, const std::vector<std::int64_t>& 
   return 2 * largest;
 }
 
-// M of the reversed matrix -> L = J M^T J with its rows divided by the pivots.
+}  // namespace
+
 template <class T>
-void take_rows(const Matrix<double>& m, Triangle<T>& out) {
+Triangle<T> triangle_of_reversed(const Matrix<double>& m, Factor factor) {
   const std::int64_t r = m.rows(), tiles = (r + kTile - 1) / kTile;
-  out.factor.pivots.resize(static_cast<std::size_t>(r));
-  for (std::int64_t k = 0; k < r; ++k) out.factor.pivots[k] = m(r - 1 - k, r - 1 - k);
-  out.rows = Matrix<T>(r, r);
+  Triangle<T> out{.factor = std::move(factor), .rows = Matrix<T>(r, r)};
+  auto& pivots = out.factor.pivots;
+  pivots.resize(static_cast<std::size_t>(r));
+  for (std::int64_t k = 0; k < r; ++k) pivots[k] = m(r - 1 - k, r - 1 - k);
   parallel_for(tiles, [&](std::int64_t tile) {  // row tiles of L are column tiles of M: walk both in squares
     for (std::int64_t j0 = 0; j0 <= tile * kTile; j0 += kTile)
       for (std::int64_t k = tile * kTile; k < std::min(r, (tile + 1) * kTile); ++k)
         for (std::int64_t j = j0; j < std::min(k + 1, j0 + kTile); ++j)
-          out.rows(k, j) = static_cast<T>(m(r - 1 - j, r - 1 - k) / out.factor.pivots[k]);
+          out.rows(k, j) = static_cast<T>(m(r - 1 - j, r - 1 - k) / pivots[k]);
   });
+  return out;
 }
-
-}  // namespace
 
 template <class T>
 Triangle<T> factorize(const Matrix<double>& h, const std::vector<std::int64_t>& order, double damping) {
   assert(h.rows() == h.cols());
-  Triangle<T> out;
-  Factor& factor = out.factor;
+  Factor factor;
   factor.dimension = h.cols();
   factor.order = order;
   const double mean = mean_diagonal(h, order);
   for (factor.damping = damping;; ++factor.repairs) {
     factor.shift = factor.damping * mean;
     auto m = reversed(h, order, factor.shift);
-    if (cholesky(m)) {
-      take_rows(m, out);
-      return out;
-    }
+    if (cholesky(m)) return triangle_of_reversed<T>(m, std::move(factor));
     factor.damping = std::max(10 * factor.damping, 1e-8);
     if (factor.repairs + 1 >= kRungs) factor.damping = std::max(factor.damping, dominant_shift(h, order) / mean);
   }
 }
 
+template Triangle<float> triangle_of_reversed(const Matrix<double>&, Factor);
+template Triangle<double> triangle_of_reversed(const Matrix<double>&, Factor);
 template Triangle<float> factorize(const Matrix<double>&, const std::vector<std::int64_t>&, double);
 template Triangle<double> factorize(const Matrix<double>&, const std::vector<std::int64_t>&, double);
 

@@ -36,6 +36,13 @@ struct Triangle {
 template <class T>
 Triangle<T> factorize(const Matrix<double>& h, const std::vector<std::int64_t>& order, double damping);
 
+/// L = J M^T J from M [r,r], lower triangular with positive diagonal, M M^T = the matrix with its order reversed (J);
+/// what `factor` says of order and damping is kept.
+template <class T>
+Triangle<T> triangle_of_reversed(const Matrix<double>& m, Factor factor);
+
+extern template Triangle<float> triangle_of_reversed(const Matrix<double>&, Factor);
+extern template Triangle<double> triangle_of_reversed(const Matrix<double>&, Factor);
 extern template Triangle<float> factorize(const Matrix<double>&, const std::vector<std::int64_t>&, double);
 extern template Triangle<double> factorize(const Matrix<double>&, const std::vector<std::int64_t>&, double);
 
