@@ -72,8 +72,7 @@ struct LayerRecord {
   double error = -1;        // achieved, measured directly against H; negative without calibration
   double bound = -1;        // worst case of nearest plane (math: 1/4 sum L_kk^2 s_k^2), same scale; for unclipped codes
   double expectation = -1;  // about a third of the bound
-  double limit = -1;        // least error of any code with these bits for Gaussian weights of the rows' variances, same
-                      // scale; from an estimate of H's spectrum: log2(error / limit) / 2 bits are right to about 0.02
+  double limit = -1;  // no code with these bits gets below it for Gaussian weights of the rows' variances, same scale
   double clipped_share = 0;       // weights whose code hit the end of the range while more than half a step beyond it
   double damping = 0;             // lambda that was used in the end
   int repairs = 0;                // times the ladder was climbed

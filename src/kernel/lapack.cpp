@@ -32,16 +32,6 @@ std::vector<double> symmetric_eigenvalues(Matrix<double> a) {
   return values;
 }
 
-TridiagonalEigen tridiagonal_eigen(std::vector<double> diagonal, std::vector<double> off) {
-  const auto k = narrow(std::ssize(diagonal));
-  off.resize(diagonal.size());
-  Matrix<double> vectors(k, k);
-  check(LAPACKE_dstev(LAPACK_COL_MAJOR, 'V', k, diagonal.data(), off.data(), vectors.data(), k), "eigenvalues");
-  std::vector<double> first;
-  for (lapack_int i = 0; i < k; ++i) first.push_back(vectors(i, 0));
-  return {std::move(diagonal), std::move(first)};
-}
-
 void append_rows(Matrix<double>& rt, Matrix<double>& xt) {
   one_thread();
   assert(rt.rows() == rt.cols() && xt.rows() == rt.rows());

@@ -13,13 +13,6 @@ namespace nearplane {
 /// by memory. Error{numerical} if the iteration does not converge.
 std::vector<double> symmetric_eigenvalues(Matrix<double> a);
 
-struct TridiagonalEigen {
-  std::vector<double> values;  // ascending
-  std::vector<double> first;   // first component of each unit eigenvector
-};
-/// Of the symmetric tridiagonal matrix with `diagonal` [k] and `off` [k-1]. Error{numerical} as above.
-TridiagonalEigen tridiagonal_eigen(std::vector<double> diagonal, std::vector<double> off);
-
 /// QR by Householder reflections of the triangle R [n,n] with rows x [b,n] appended: R^T R += x^T x without forming
 /// either. `rt` holds R transposed, [n,n] lower triangular, rows of any sign; its strict upper part is left alone.
 /// `xt` is x transposed, [n,b], and is overwritten. Cost: 2 b n^2.

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <numeric>
+#include <utility>
+
+#include "kernel/lapack.h"
+#include "lattice/order.h"
 
 namespace nearplane::lattice {
 namespace {
@@ -11,12 +14,13 @@ namespace {
 // Sums over the eigenvalues up to each one, so that a water level costs one search per row.
 class Water {
  public:
-  Water(const Spectrum& spectrum, std::span<const double> variances) : values_(spectrum.values), variances_(variances) {
-    dry_.push_back(0), logs_.push_back(0), counts_.push_back(0);
+  Water(std::vector<double> lambda, std::span<const double> variances)
+      : values_(std::move(lambda)), variances_(variances) {
+    std::sort(values_.begin(), values_.end());
+    dry_.push_back(0), logs_.push_back(0);
     for (std::size_t j = 0; j < values_.size(); ++j) {
-      dry_.push_back(dry_[j] + spectrum.counts[j] * values_[j]);
-      logs_.push_back(logs_[j] + (values_[j] > 0 ? spectrum.counts[j] * std::log2(values_[j]) : 0.0));
-      counts_.push_back(counts_[j] + spectrum.counts[j]);
+      dry_.push_back(dry_[j] + values_[j]);
+      logs_.push_back(logs_[j] + (values_[j] > 0 ? std::log2(values_[j]) : 0.0));
     }
   }
 
@@ -25,7 +29,7 @@ class Water {
     for (const double v : variances_) {
       if (!(v > 0)) continue;
       const auto j = below(level / v);
-      bits += (logs_.back() - logs_[j] - (counts_.back() - counts_[j]) * std::log2(level / v)) / 2;
+      bits += (logs_.back() - logs_[j] - wet(j) * std::log2(level / v)) / 2;
     }
     return bits;
   }
@@ -35,7 +39,7 @@ class Water {
     for (const double v : variances_) {
       if (!(v > 0)) continue;
       const auto j = below(level / v);
-      sum += v * dry_[j] + (counts_.back() - counts_[j]) * level;
+      sum += v * dry_[j] + wet(j) * level;
     }
     return sum;
   }
@@ -52,9 +56,11 @@ class Water {
     return static_cast<std::size_t>(std::upper_bound(values_.begin(), values_.end(), level) - values_.begin());
   }
 
-  const std::vector<double>& values_;
+  double wet(std::size_t below) const { return static_cast<double>(values_.size() - below); }
+
+  std::vector<double> values_;  // ascending
   std::span<const double> variances_;
-  std::vector<double> dry_, logs_, counts_;
+  std::vector<double> dry_, logs_;
 };
 
 }  // namespace
@@ -78,12 +84,25 @@ double log_determinant(const Factor& factor) {
   return sum;
 }
 
-double error_limit(const Spectrum& spectrum, std::span<const double> variances, double bits) {
+std::vector<double> eigenvalues(const Matrix<double>& h) {
+  auto values = symmetric_eigenvalues(h.clone());
+  for (auto& value : values) value = std::max(value, 0.0);
+  return values;
+}
+
+std::vector<double> squared_pivots(const Matrix<double>& h) {
+  const auto factor = factorize<float>(h, natural_order(h), 0).factor;
+  std::vector<double> out(static_cast<std::size_t>(h.cols()));
+  for (std::int64_t k = 0; k < factor.rank(); ++k) out[factor.order[k]] = factor.pivots[k] * factor.pivots[k];
+  return out;
+}
+
+double error_limit(std::vector<double> lambda, std::span<const double> variances, double bits) {
   assert(bits >= 0);
-  const Water water(spectrum, variances);
+  const double budget = bits * static_cast<double>(lambda.size()) * static_cast<double>(variances.size());
+  const Water water(std::move(lambda), variances);
   const double highest = water.highest();
   if (!(highest > 0)) return 0;
-  const double budget = bits * spectrum.dimension() * static_cast<double>(variances.size());
   // The rate falls with the level; a level 1100 binary digits below the highest component counts as zero.
   double low = std::log2(highest) - 1100, high = std::log2(highest);
   if (water.rate(std::exp2(low)) <= budget) return 0;

@@ -11,14 +11,8 @@
 namespace nearplane::lattice {
 namespace {
 
-Spectrum spectrum_of(std::vector<double> values) {
-  Spectrum out{std::move(values), {}};
-  out.counts.assign(out.values.size(), 1.0);
-  return out;
-}
-
-double limit(std::vector<double> eigenvalues, std::vector<double> variances, double bits) {
-  return error_limit(spectrum_of(std::move(eigenvalues)), variances, bits);
+double limit(std::vector<double> lambda, std::vector<double> variances, double bits) {
+  return error_limit(std::move(lambda), variances, bits);
 }
 
 TEST(ErrorBound, DiagonalMatrixByHand) {
@@ -105,22 +99,56 @@ TEST(ErrorLimit, DegenerateProblemsHaveNone) {
 }
 
 TEST(ErrorLimit, EqualsTheDirectSumOnARandomProblem) {
-  const auto spectrum = exact_spectrum(random_gram(50, 60, 5));
+  const auto lambda = eigenvalues(random_gram(50, 60, 5));
   const std::vector<double> variances{0.3, 1, 2.5};
   for (const double bits : {0.2, 1.0, 2.5}) {
-    const double error = error_limit(spectrum, variances, bits);
+    const double error = error_limit(lambda, variances, bits);
     double best = 0;  // the Lagrangian bound, largest over water levels: equal at the optimum
     for (double level = 1e-6; level < 1e4; level *= 1.001) {
       double rate = 0, sum = 0;
       for (const double v : variances)
-        for (const double lambda : spectrum.values) {
-          rate += std::max(0.0, std::log2(v * lambda / level) / 2);
-          sum += std::min(v * lambda, level);
+        for (const double l : lambda) {
+          rate += std::max(0.0, std::log2(v * l / level) / 2);
+          sum += std::min(v * l, level);
         }
       best = std::max(best, sum + 2 * std::log(2.0) * level * (rate - bits * 150));
     }
     EXPECT_NEAR(error, best, 1e-5 * best) << bits;
   }
+}
+
+TEST(ErrorLimit, PivotsGiveTheSameAtHighRateAndLessBelow) {
+  const auto h = random_gram(60, 70, 6);
+  const std::vector<double> variances{1, 3};
+  for (const double bits : {0.0, 0.5, 1.0, 2.0, 3.0}) {
+    const double exact = error_limit(eigenvalues(h), variances, bits);
+    EXPECT_LT(error_limit(squared_pivots(h), variances, bits), exact) << bits;
+  }
+  const double exact = error_limit(eigenvalues(h), variances, 12);
+  EXPECT_NEAR(error_limit(squared_pivots(h), variances, 12), exact, 1e-9 * exact);
+}
+
+TEST(Eigenvalues, ByHandAndNeverNegative) {
+  Matrix<double> h(2, 2);  // [[2, 1], [1, 2]]: 1 and 3
+  h(0, 0) = h(1, 1) = 2, h(1, 0) = 1, h(0, 1) = std::nan("");
+  const auto two = eigenvalues(h);
+  ASSERT_EQ(two.size(), 2);
+  EXPECT_NEAR(two[0], 1, 1e-14);
+  EXPECT_NEAR(two[1], 3, 1e-14);
+  EXPECT_TRUE(eigenvalues(Matrix<double>(0, 0)).empty());
+  const auto singular = eigenvalues(random_gram(60, 5, 1));
+  EXPECT_GE(singular.front(), 0);
+  EXPECT_LT(singular[54], 1e-10 * singular.back());
+  EXPECT_GT(singular[55], 1e-3 * singular.back());
+}
+
+TEST(SquaredPivots, ByHandAndOfSingularMatrices) {
+  Matrix<double> h(3, 3);  // [[5, 2], [2, 4]] beside a dead coordinate
+  h(0, 0) = 5, h(2, 0) = 2, h(2, 2) = 4;
+  EXPECT_EQ(squared_pivots(h), (std::vector<double>{4, 0, 4}));
+  const auto singular = squared_pivots(random_gram(60, 5, 1));
+  EXPECT_EQ(singular.size(), 60);
+  for (const double p : singular) EXPECT_GT(p, 0);
 }
 
 TEST(ErrorLimit, NearestPlaneOnUniformStepsIsAQuarterBitAboveAtHighRate) {

@@ -25,7 +25,7 @@ namespace nearplane {
 struct Hessian::State {
   Matrix<double> gram;  // [n,n], lower triangle, without damping
   lattice::Triangle<float> triangle;
-  lattice::Spectrum spectrum;  // without damping
+  std::vector<double> squared_pivots;  // without damping
 };
 
 namespace {
@@ -217,7 +217,7 @@ void record_hessian(const Hessian::State& hessian, const lattice::Grid& grid, co
   const auto& factor = hessian.triangle.factor;
   const double norm = total(lattice::row_errors<float>(w.view(), hessian.gram));
   record.error = ratio(error, norm);
-  record.limit = ratio(lattice::error_limit(hessian.spectrum, variances(w), record.bits_per_weight), norm);
+  record.limit = ratio(lattice::error_limit(hessian.squared_pivots, variances(w), record.bits_per_weight), norm);
   record.dead_columns = factor.dimension - factor.rank();
   record.damping = factor.damping;
   record.repairs = factor.repairs;
@@ -235,7 +235,7 @@ Hessian::Hessian(const Matrix<double>& gram, Order order, double damping, const 
       order == Order::natural ? lattice::natural_order(gram) : lattice::decreasing_diagonal_order(gram);
   state_->gram = gram.clone();
   state_->triangle = lattice::factorize<float>(gram, columns, damping);
-  state_->spectrum = lattice::estimated_spectrum(gram);
+  state_->squared_pivots = lattice::squared_pivots(gram);
 }
 
 Hessian::~Hessian() = default;

@@ -56,6 +56,8 @@ TEST(QuantizeLinear, AllBitsBothKindsHoldTheirPromises) {
       EXPECT_LT(record.error, last);
       EXPECT_LT(record.certificate, 1e-4);
       EXPECT_NEAR(record.expectation * 3, record.bound, 1e-12);
+      EXPECT_GT(record.limit, 0);
+      EXPECT_LT(record.limit, record.error);
       EXPECT_EQ(record.damping, 0.01);
       EXPECT_EQ(record.repairs, 0);
       EXPECT_EQ(record.dead_columns, 0);
