@@ -18,6 +18,7 @@ void add_eval(CLI::App& program, Action& action);
 void add_run(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_export(CLI::App& program, Action& action);
+void add_prove(CLI::App& program, Action& action);
 
 /// An option whose values are names: `--order act`. The help shows the names.
 template <class Enum>

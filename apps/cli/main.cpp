@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   add_run(program, action);
   add_inspect(program, action);
   add_export(program, action);
+  add_prove(program, action);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -13,11 +13,11 @@
 namespace nearplane {
 
 struct ProveOptions {
-  std::filesystem::path model;      // "" = synthetic layers only; else a layer of this model or store, too
-  std::string layer;                // "model.layers.3.self_attn.q_proj"; "" = the first one
+  std::filesystem::path model;  // "" = synthetic layers only; else a layer of this model or store, too
+  std::string layer;            // "model.layers.3.self_attn.q_proj"; "" = the first one
   CalibrationOptions calibration{.files = {}, .samples = 4, .length = 256};  // the inputs of that layer
-  std::int64_t rows = 16;           // targets per layer
-  std::int64_t columns = 160;       // of the model's layer, the first ones; OBQ takes the fourth power of it
+  std::int64_t rows = 16;                                                    // targets per layer
+  std::int64_t columns = 160;  // of the model's layer, the first ones; OBQ takes the fourth power of it
   std::uint64_t seed = 0;
 };
 
@@ -34,8 +34,8 @@ struct ProvedLayer {
   std::int64_t rows = 0, columns = 0, clipped = 0;
   double margin = 0;  // least distance of a rounded number from a tie, in steps
   std::vector<Comparison> comparisons;
-  double error = 0, direct = 0;   // sum of e_k^2, and (w-q)^T H (w-q), both relative to w^T H w
-  double bound = 0, limit = 0;    // same scale; the bound counts where nothing was clipped
+  double error = 0, direct = 0;  // sum of e_k^2, and (w-q)^T H (w-q), both relative to w^T H w
+  double bound = 0, limit = 0;   // same scale; the bound counts where nothing was clipped
   bool agrees = false;
 };
 

@@ -1,0 +1,23 @@
+// One layer, decided by every algorithm as published and by the solver of this library.
+#pragma once
+
+#include "lattice/reference.h"
+#include "nearplane/prove.h"
+#include "pipeline/layer_case.h"
+
+namespace nearplane {
+
+/// The problem the references see: one scale per row, range and zero point of absmax rounding with `bits`.
+struct ReferenceProblem {
+  lattice::reference::Problem<double> problem;
+  lattice::reference::Dense<double> x, h;  // inputs, and x^T x
+};
+ReferenceProblem reference_problem(const LayerCase& layer, int bits, double step_factor = 1);
+
+ProvedLayer prove_layer(const LayerCase& layer, int bits, double step_factor = 1);
+
+/// Integers that differ, and the largest difference of an error coordinate relative to the length of the row's vector.
+Comparison compare(std::string algorithm, const lattice::reference::Problem<double>& problem,
+                   const lattice::reference::Solution<double>& want, const lattice::reference::Solution<double>& have);
+
+}  // namespace nearplane
