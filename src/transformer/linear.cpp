@@ -1,5 +1,5 @@
-// y = W x + b with W decoded a panel of rows at a time, each panel once per call.
-// Cost: 2 T m n operations. Memory: one panel, and with bf16 a rounded copy of x.
+// y = W x + b and dx += W^T dy with W decoded a panel of rows at a time, each panel once per call.
+// Cost: 2 T m n operations each. Memory: one panel, and with bf16 a rounded copy of x or dy.
 // Panels and tiles depend on the shape alone, so results do not depend on the number of threads.
 #include "transformer/linear.h"
 
@@ -56,6 +56,14 @@ class DecodedLinear : public Linear {
       apply_panels<float>(copy<float>(x, round_bf16), y);
   }
 
+  void add_transposed(MatrixView<const float> dy, MatrixView<float> dx) const override {
+    assert(dy.cols == out_features() && dx.cols == in_features() && dx.rows == dy.rows);
+    if (compute_ == Compute::bf16) dy = copy<float>(dy, round_bf16);
+    each_panel<float>([&](MatrixView<const float> w, std::int64_t p0) {
+      add_transposed_panel(dy.block(0, p0, dy.rows, w.rows), w, dx);
+    });
+  }
+
  private:
   // Rows [r0, r0 + count) as the arithmetic sees them.
   void decode(std::int64_t r0, std::int64_t count, float* out) const {
@@ -87,17 +95,23 @@ class DecodedLinear : public Linear {
     });
   }
 
-  // T is float, or uint16 for bf16 instructions.
-  template <class T>
-  void apply_panels(MatrixView<const T> x, MatrixView<float> y) const {
+  // body(rows of W, index of the first) for W a panel at a time. T is float, or uint16 for bf16 instructions.
+  template <class T, class F>
+  void each_panel(const F& body) const {
     const auto m = out_features(), n = in_features();
     const auto panel_rows = std::min(m, std::max(kMinRowTile, kPanel / n));
     const auto panel = scratch<T, Scratch::panel>(panel_rows, n);
     for (std::int64_t p0 = 0; p0 < m; p0 += panel_rows) {
       const auto rows = std::min(panel_rows, m - p0);
       for_tiles(rows, kCopyRows, [&](std::int64_t r0, std::int64_t count) { decode(p0 + r0, count, panel.row(r0)); });
-      multiply_panel<T>(x, panel.rows_at(0, rows), y.block(0, p0, y.rows, rows), p0);
+      body(panel.rows_at(0, rows), p0);
     }
+  }
+
+  template <class T>
+  void apply_panels(MatrixView<const T> x, MatrixView<float> y) const {
+    each_panel<T>(
+        [&](MatrixView<const T> w, std::int64_t p0) { multiply_panel<T>(x, w, y.block(0, p0, y.rows, w.rows), p0); });
   }
 
   template <class T>
@@ -108,6 +122,17 @@ class DecodedLinear : public Linear {
       const auto part = y.block(t0, r0, std::min(kTokenTile, x.rows - t0), std::min(tile, w.rows - r0));
       multiply(x.rows_at(t0, part.rows), w.row(r0), part);
       add_bias(part, p0 + r0);
+    });
+  }
+
+  // dx += dy w: tiles of tokens and of columns of w.
+  static void add_transposed_panel(MatrixView<const float> dy, MatrixView<const float> w, MatrixView<float> dx) {
+    const auto tile = row_tile(w.cols, dx.rows), col_tiles = ceil_div(w.cols, tile);
+    parallel_for(ceil_div(dx.rows, kTokenTile) * col_tiles, [&](std::int64_t task) {
+      const auto t0 = task / col_tiles * kTokenTile, c0 = task % col_tiles * tile;
+      const auto part = dx.block(t0, c0, std::min(kTokenTile, dx.rows - t0), std::min(tile, w.cols - c0));
+      gemm_nn(part.rows, part.cols, w.rows, 1.0f, dy.row(t0), dy.stride, w.data + c0, w.stride, 1.0f, part.data,
+              part.stride);
     });
   }
 

@@ -18,6 +18,8 @@ class Linear {
   virtual std::int64_t out_features() const = 0;
   /// x [T, in] -> y [T, out] (overwritten), y = W x + bias. Called outside parallel_for; uses all threads itself.
   virtual void apply(MatrixView<const float> x, MatrixView<float> y) const = 0;
+  /// dy [T, out] -> dx [T, in], dx += W^T dy: gradients on their way back. Called like apply.
+  virtual void add_transposed(MatrixView<const float> dy, MatrixView<float> dx) const = 0;
 };
 
 /// Rows of a weight matrix that can be decoded to f32 on demand: a mapped tensor, a quantized tensor.
@@ -31,6 +33,7 @@ class WeightRows {
 };
 
 /// y = W x + bias, with W decoded a tile of rows at a time: memory stays what the file says, whatever its format.
+/// Compute::bf16 rounds W, x and dy; add_transposed then still multiplies in f32.
 std::unique_ptr<Linear> make_linear(std::shared_ptr<const WeightRows> weights, std::vector<float> bias,
                                     Compute compute);
 

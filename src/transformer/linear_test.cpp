@@ -73,18 +73,49 @@ TEST(Linear, SeveralPanels) {
   expect_linear(300, 16384, 9, true, Compute::bf16);
 }
 
+// dx += W^T dy against the definition in double.
+void expect_transposed(std::int64_t m, std::int64_t n, std::int64_t tokens, Compute compute) {
+  SCOPED_TRACE(testing::Message() << m << " x " << n << ", " << tokens << " tokens");
+  const auto weights = std::make_shared<PlainRows>(m, n);
+  const auto dy = inputs(tokens, m);
+  Matrix<float> dx(tokens, n + 3);
+  std::ranges::fill(dx.span(), 77.0f);
+  make_linear(weights, std::vector<float>(static_cast<std::size_t>(m), 5.0f), compute)
+      ->add_transposed(dy.view(), dx.view().block(0, 0, tokens, n));
+  double worst = 0;
+  for (std::int64_t t = 0; t < tokens; ++t)
+    for (std::int64_t j = 0; j < n; ++j) {
+      double expected = 77;
+      for (std::int64_t r = 0; r < m; ++r)
+        expected += static_cast<double>(as_seen(dy(t, r), compute)) * as_seen(weights->values()(r, j), compute);
+      worst = std::max(worst, std::abs(dx(t, j) - expected) / (77 + std::abs(expected)));
+    }
+  EXPECT_LT(worst, 1e-6 * std::sqrt(static_cast<double>(m)));
+  for (std::int64_t t = 0; t < tokens; ++t) EXPECT_EQ(dx(t, n), 77.0f);
+}
+
+TEST(Linear, AddsTheTransposedProduct) {
+  for (const auto compute : {Compute::f32, Compute::bf16})
+    for (const std::int64_t tokens : {1, 9, 300})
+      for (const std::int64_t n : {1, 33, 200}) expect_transposed(48, n, tokens, compute);
+  expect_transposed(700, 16384, 9, Compute::f32);  // several panels
+}
+
 TEST(Linear, SameBitsForAnyNumberOfThreads) {
   for (const auto compute : {Compute::f32, Compute::bf16})
     for (const std::int64_t tokens : {3, 600}) {
       const auto linear = make_linear(std::make_shared<PlainRows>(150, 96), {}, compute);
       const auto x = inputs(tokens, 96);
-      Matrix<float> one(tokens, 150), many(tokens, 150);
+      Matrix<float> one(tokens, 150), many(tokens, 150), one_back(tokens, 96), many_back(tokens, 96);
       set_thread_count(1);
       linear->apply(x.view(), one.view());
+      linear->add_transposed(one.view(), one_back.view());
       set_thread_count(3);
       linear->apply(x.view(), many.view());
+      linear->add_transposed(many.view(), many_back.view());
       set_thread_count(0);
       EXPECT_TRUE(std::ranges::equal(one.span(), many.span()));
+      EXPECT_TRUE(std::ranges::equal(one_back.span(), many_back.span()));
     }
 }
 
