@@ -82,6 +82,23 @@ void SiluTimes(float* gate, const float* up, std::int64_t n) {
   });
 }
 
+void SiluTimesBackward(float* gate, float* up, const float* dm, std::int64_t n) {
+  ForEach(n, [&](auto d, std::int64_t i) HWY_ATTR {
+    const auto one = hn::Set(d, 1.0f);
+    const auto g = hn::LoadU(d, gate + i), u = hn::LoadU(d, up + i), dy = hn::LoadU(d, dm + i);
+    const auto s = hn::Div(one, hn::Add(one, Exp(d, hn::Neg(g))));
+    hn::StoreU(hn::Mul(dy, hn::Mul(g, s)), d, up + i);
+    hn::StoreU(hn::Mul(hn::Mul(dy, u), hn::Mul(s, hn::MulAdd(g, hn::Sub(one, s), one))), d, gate + i);
+  });
+}
+
+void SoftmaxBackward(const float* p, float* dp, std::int64_t n, float mean) {
+  ForEach(n, [&](auto d, std::int64_t i) HWY_ATTR {
+    const auto centred = hn::Sub(hn::LoadU(d, dp + i), hn::Set(d, mean));
+    hn::StoreU(hn::Mul(hn::LoadU(d, p + i), centred), d, dp + i);
+  });
+}
+
 void Scale(float* x, std::int64_t n, float factor) {
   ForEach(n, [&](auto d, std::int64_t i)
                  HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, factor)), d, x + i); });
@@ -110,12 +127,26 @@ float Dot(const float* a, const float* b, std::int64_t n) {
   return sum;
 }
 
+double InverseRms(const float* x, std::int64_t n, double eps) {
+  return 1.0 / std::sqrt(static_cast<double>(Dot(x, x, n)) / static_cast<double>(n) + eps);
+}
+
 void RmsNormRow(const float* x, const float* weight, std::int64_t n, double eps, float* out) {
-  const double mean = static_cast<double>(Dot(x, x, n)) / static_cast<double>(n);
-  const auto inverse = static_cast<float>(1.0 / std::sqrt(mean + eps));
+  const auto inverse = static_cast<float>(InverseRms(x, n, eps));
   ForEach(n, [&](auto d, std::int64_t i) HWY_ATTR {
     const auto normed = hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse));
     hn::StoreU(hn::Mul(normed, hn::LoadU(d, weight + i)), d, out + i);
+  });
+}
+
+void RmsNormRowBackward(const float* x, const float* weight, std::int64_t n, double eps, float* dy) {
+  ForEach(n, [&](auto d, std::int64_t i)
+                 HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, dy + i), hn::LoadU(d, weight + i)), d, dy + i); });
+  const double r = InverseRms(x, n, eps);
+  const auto along = static_cast<float>(r * r * r * static_cast<double>(Dot(x, dy, n)) / static_cast<double>(n));
+  ForEach(n, [&](auto d, std::int64_t i) HWY_ATTR {
+    const auto scaled = hn::Mul(hn::LoadU(d, dy + i), hn::Set(d, static_cast<float>(r)));
+    hn::StoreU(hn::NegMulAdd(hn::LoadU(d, x + i), hn::Set(d, along), scaled), d, dy + i);
   });
 }
 
@@ -167,10 +198,13 @@ namespace {
 HWY_EXPORT(MaxOf);
 HWY_EXPORT(ExpShifted);
 HWY_EXPORT(SiluTimes);
+HWY_EXPORT(SiluTimesBackward);
+HWY_EXPORT(SoftmaxBackward);
 HWY_EXPORT(Scale);
 HWY_EXPORT(Add);
 HWY_EXPORT(Dot);
 HWY_EXPORT(RmsNormRow);
+HWY_EXPORT(RmsNormRowBackward);
 HWY_EXPORT(RotateHalves);
 HWY_EXPORT(RoundBf16);
 HWY_EXPORT(ToBf16);
@@ -179,11 +213,20 @@ HWY_EXPORT(ToBf16);
 float max_of(const float* x, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(MaxOf)(x, n); }
 float exp_shifted(float* x, std::int64_t n, float shift) { return HWY_DYNAMIC_DISPATCH(ExpShifted)(x, n, shift); }
 void silu_times(float* gate, const float* up, std::int64_t n) { HWY_DYNAMIC_DISPATCH(SiluTimes)(gate, up, n); }
+void silu_times_backward(float* gate, float* up, const float* dm, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(SiluTimesBackward)(gate, up, dm, n);
+}
+void softmax_backward(const float* p, float* dp, std::int64_t n, float mean) {
+  HWY_DYNAMIC_DISPATCH(SoftmaxBackward)(p, dp, n, mean);
+}
 void scale(float* x, std::int64_t n, float factor) { HWY_DYNAMIC_DISPATCH(Scale)(x, n, factor); }
 void add(float* x, const float* y, std::int64_t n) { HWY_DYNAMIC_DISPATCH(Add)(x, y, n); }
 float dot(const float* a, const float* b, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(Dot)(a, b, n); }
 void rms_norm_row(const float* x, const float* weight, std::int64_t n, double eps, float* out) {
   HWY_DYNAMIC_DISPATCH(RmsNormRow)(x, weight, n, eps, out);
+}
+void rms_norm_row_backward(const float* x, const float* weight, std::int64_t n, double eps, float* dy) {
+  HWY_DYNAMIC_DISPATCH(RmsNormRowBackward)(x, weight, n, eps, dy);
 }
 void rotate_halves(float* x, const float* cos, const float* sin, std::int64_t half) {
   HWY_DYNAMIC_DISPATCH(RotateHalves)(x, cos, sin, half);

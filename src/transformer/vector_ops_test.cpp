@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "derivative.h"
 #include "tensor/half.h"
 
 namespace nearplane {
@@ -114,6 +115,40 @@ TEST(VectorOps, SiluTimes) {
   });
 }
 
+TEST(VectorOps, SiluTimesBackwardIsItsDerivative) {
+  on_every_target([] {
+    for (const auto n : kSizes) {
+      auto gate = random_values(n, 3, 4), up = random_values(n, 4);
+      const auto gate_in = gate, up_in = up, dm = random_values(n, 5);
+      silu_times_backward(gate.data(), up.data(), dm.data(), n);
+      for (std::size_t i = 0; i < gate.size(); ++i) {
+        double g = gate_in[i], u = up_in[i];
+        const auto loss = [&] { return dm[i] * g / (1 + std::exp(-g)) * u; };
+        const double tolerance = 1e-6 * std::abs(dm[i]) * (1 + std::abs(g)) * (1 + std::abs(u));
+        EXPECT_NEAR(gate[i], derivative(loss, g), tolerance) << gate_in[i];
+        EXPECT_NEAR(up[i], derivative(loss, u), tolerance) << gate_in[i];
+      }
+    }
+    std::vector<float> far{-200, 200, 0}, one{1, 1, 1};
+    silu_times_backward(far.data(), one.data(), std::vector<float>{1, 1, 1}.data(), 3);
+    EXPECT_NEAR(far[0], 0, 1e-35);
+    EXPECT_EQ(far[1], 1);
+    EXPECT_EQ(far[2], 0.5f);
+  });
+}
+
+TEST(VectorOps, SoftmaxBackward) {
+  on_every_target([] {
+    for (const auto n : kSizes) {
+      const auto p = random_values(n, 6), source = random_values(n, 7);
+      auto dp = source;
+      softmax_backward(p.data(), dp.data(), n, 0.3f);
+      for (std::size_t i = 0; i < dp.size(); ++i)
+        EXPECT_NEAR(dp[i], p[i] * (source[i] - 0.3f), 1e-6 * std::abs(p[i]) * (1 + std::abs(source[i])));
+    }
+  });
+}
+
 TEST(VectorOps, DotScaleAdd) {
   on_every_target([] {
     for (const auto n : kSizes) {
@@ -144,6 +179,23 @@ TEST(VectorOps, RmsNormRow) {
         const double expected = source[i] / std::sqrt(mean + 1e-3) * weight[i];
         EXPECT_NEAR(x[i], expected, 1e-6 * std::abs(expected)) << n;
       }
+    }
+  });
+}
+
+TEST(VectorOps, RmsNormRowBackwardIsItsDerivative) {
+  on_every_target([] {
+    for (const auto n : kSizes) {
+      const auto source = random_values(n, 7, 2), weight = random_values(n, 8), dy = random_values(n, 9);
+      auto dx = dy;
+      rms_norm_row_backward(source.data(), weight.data(), n, 1e-3, dx.data());
+      std::vector<double> x(source.begin(), source.end());
+      const auto loss = [&] {
+        double squares = 0, along = 0;
+        for (std::size_t i = 0; i < x.size(); ++i) squares += x[i] * x[i], along += x[i] * weight[i] * dy[i];
+        return along / std::sqrt(squares / static_cast<double>(n) + 1e-3);
+      };
+      for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(dx[i], derivative(loss, x[i]), 3e-6) << n;
     }
   });
 }
