@@ -3,75 +3,24 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <numeric>
 
-#include "base/threads.h"
-#include "model/rope.h"
 #include "transformer/attention.h"
+#include "transformer/for_tokens.h"
+#include "transformer/head_rotation.h"
 #include "transformer/scratch.h"
 #include "transformer/vector_ops.h"
 
 namespace nearplane {
 namespace {
 
-constexpr std::int64_t kTokensPerTask = 64;
 constexpr std::int64_t kTokensAtOnce = 4096;  // of forward_block: bounds its working memory
-
-// body(t) for every token.
-template <class F>
-void for_tokens(std::int64_t count, const F& body) {
-  parallel_for((count + kTokensPerTask - 1) / kTokensPerTask, [&](std::int64_t task) {
-    for (auto t = task * kTokensPerTask; t < std::min(count, (task + 1) * kTokensPerTask); ++t) body(t);
-  });
-}
-
-// Cosines and sines of positions [first, first + rows): angles in double, which hold position x frequency exactly
-// enough at any context length.
-struct RopeTable {
-  std::int64_t first;
-  Matrix<float> cos, sin;  // [positions, head_dim / 2]
-
-  RopeTable(const ModelConfig& config, std::int64_t begin, std::int64_t end)
-      : first(begin),
-        cos(Matrix<float>::uninitialized(end - begin, config.head_dim / 2)),
-        sin(Matrix<float>::uninitialized(end - begin, config.head_dim / 2)) {
-    const auto frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling);
-    for_tokens(end - begin, [&](std::int64_t p) {
-      for (std::int64_t i = 0; i < cos.cols(); ++i) {
-        const double angle = static_cast<double>(first + p) * frequencies[static_cast<std::size_t>(i)];
-        cos(p, i) = static_cast<float>(std::cos(angle));
-        sin(p, i) = static_cast<float>(std::sin(angle));
-      }
-    });
-  }
-};
-
-// Norm (if there is one) and rotation of every head of one token.
-void prepare_heads(float* row, std::int64_t heads, std::span<const float> norm, const ModelConfig& config,
-                   const float* cos, const float* sin) {
-  for (std::int64_t h = 0; h < heads; ++h, row += config.head_dim) {
-    if (!norm.empty()) rms_norm_row(row, norm.data(), config.head_dim, config.rms_eps, row);
-    rotate_halves(row, cos, sin, config.head_dim / 2);
-  }
-}
 
 std::vector<std::int64_t> positions_of(std::span<const std::int64_t> lengths, std::span<const KvCache> caches) {
   std::vector<std::int64_t> out;
   for (std::size_t s = 0; s < lengths.size(); ++s)
     for (std::int64_t i = 0; i < lengths[s]; ++i) out.push_back((caches.empty() ? 0 : caches[s].length()) + i);
   return out;
-}
-
-void rotate(const Block& block, const ModelConfig& config, std::span<const std::int64_t> positions, MatrixView<float> q,
-            MatrixView<float> k) {
-  const auto [low, high] = std::ranges::minmax(positions);
-  const RopeTable rope(config, low, high + 1);
-  for_tokens(q.rows, [&](std::int64_t t) {
-    const auto p = positions[static_cast<std::size_t>(t)] - rope.first;
-    prepare_heads(q.row(t), config.heads, block.q_norm, config, rope.cos.row(p), rope.sin.row(p));
-    prepare_heads(k.row(t), config.kv_heads, block.k_norm, config, rope.cos.row(p), rope.sin.row(p));
-  });
 }
 
 void copy_rows(MatrixView<const float> from, MatrixView<float> to) {
@@ -144,7 +93,9 @@ void attend(const Block& block, const ModelConfig& config, std::span<const std::
   block.at(LinearKind::q).apply(h, q);
   block.at(LinearKind::k).apply(h, k);
   block.at(LinearKind::v).apply(h, v);
-  rotate(block, config, positions_of(lengths, caches), q, k);
+  const HeadRotation rotation(config, positions_of(lengths, caches));
+  rotation.apply(block.q_norm, q);
+  rotation.apply(block.k_norm, k);
   causal_attention(config, sequences_of(block.index, lengths, k, v, caches), q, a);
 }
 

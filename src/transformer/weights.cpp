@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/threads.h"
+#include "transformer/for_tokens.h"
 #include "transformer/scratch.h"
 #include "transformer/transformer.h"
 
@@ -11,7 +11,6 @@ namespace nearplane {
 namespace {
 
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
-constexpr std::int64_t kTokensPerTask = 64;
 
 class ModelRows : public WeightRows {
  public:
@@ -82,13 +81,11 @@ void embed(const WeightSource& weights, std::span<const std::int32_t> tokens, Ma
   const auto count = std::ssize(tokens);
   assert(x.rows == count && x.cols == table->cols());
   check_tokens(tokens, table->rows());
-  parallel_for((count + kTokensPerTask - 1) / kTokensPerTask, [&](std::int64_t task) {
-    for (auto t = task * kTokensPerTask; t < std::min(count, (task + 1) * kTokensPerTask); ++t) {
-      const auto token = tokens[static_cast<std::size_t>(t)];
-      table->decode(token, 1, x.row(t));
-      for (std::int64_t j = 0; j < x.cols; ++j)
-        if (!std::isfinite(x(t, j))) fail_input(kEmbedding, "row {}, column {} is {}", token, j, x(t, j));
-    }
+  for_tokens(count, [&](std::int64_t t) {
+    const auto token = tokens[static_cast<std::size_t>(t)];
+    table->decode(token, 1, x.row(t));
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      if (!std::isfinite(x(t, j))) fail_input(kEmbedding, "row {}, column {} is {}", token, j, x(t, j));
   });
 }
 
