@@ -1,33 +1,25 @@
 #include "transformer/attention.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "base/threads.h"
 #include "kernel/gemm.h"
+#include "transformer/attention_tile.h"
 #include "transformer/scratch.h"
 #include "transformer/vector_ops.h"
 
 namespace nearplane {
 namespace {
 
-constexpr std::int64_t kQueries = 64;  // a tile has this many positions, of all heads that share a key head
-constexpr std::int64_t kKeys = 256;    // keys of one block; scores of a tile stay in the second-level cache
+constexpr auto kQueries = AttentionTile::kQueries, kKeys = AttentionTile::kKeys;
 
-// The queries of one tile against all keys they may see.
-class Tile {
+// The running softmax of one tile over all keys it may see.
+class RunningSoftmax {
  public:
-  Tile(const ModelConfig& config, const AttentionSequence& sequence, std::int64_t kv_head, std::int64_t first_query)
-      : config_(config),
-        sequence_(sequence),
-        dim_(config.head_dim),
-        group_(config.heads / config.kv_heads),
-        kv_head_(kv_head),
-        first_(first_query),
-        count_(std::min(kQueries, sequence.count - first_query)),
-        rows_(group_ * count_) {
+  RunningSoftmax(const AttentionTile& tile, const AttentionSequence& sequence)
+      : tile_(tile), sequence_(sequence), dim_(tile.config.head_dim), rows_(tile.rows()) {
     queries_ = scratch<float, Scratch::tile_queries>(rows_, dim_).data;
     scores_ = scratch<float, Scratch::tile_scores>(rows_, kKeys).data;
     sums_ = scratch<float, Scratch::tile_sums>(rows_, dim_).data;
@@ -35,27 +27,19 @@ class Tile {
     weights_ = scratch<float, Scratch::tile_weights>(rows_, 1).data;
   }
 
-  void run(MatrixView<const float> q, MatrixView<float> a) {
+  void run(MatrixView<const float> q, MatrixView<float> a, MatrixView<float> log_sums) {
     load(q);
-    const auto begin = first_key(first_), end = sequence_.start + first_ + count_;
-    for (std::int64_t k0 = begin; k0 < end; k0 += kKeys) absorb(k0, std::min(kKeys, end - k0));
-    store(a);
+    const auto end = tile_.end_key();
+    for (auto k0 = tile_.first_key(); k0 < end; k0 += kKeys) absorb(k0, std::min(kKeys, end - k0));
+    store(a, log_sums);
   }
 
  private:
-  // Row j * count_ + i is head j of the group at query first_ + i.
-  std::int64_t column(std::int64_t j) const { return (kv_head_ * group_ + j) * dim_; }
-  std::int64_t first_key(std::int64_t query) const {
-    const auto position = sequence_.start + query;
-    return config_.sliding_window > 0 ? std::max<std::int64_t>(0, position - config_.sliding_window + 1) : 0;
-  }
-
   void load(MatrixView<const float> q) {
-    const float factor = 1.0f / std::sqrt(static_cast<float>(dim_));
-    for (std::int64_t j = 0; j < group_; ++j)
-      for (std::int64_t i = 0; i < count_; ++i)
-        std::copy_n(q.row(sequence_.first + first_ + i) + column(j), dim_, queries_ + (j * count_ + i) * dim_);
-    scale(queries_, rows_ * dim_, factor);
+    tile_.each_row([&](std::int64_t row, std::int64_t t, std::int64_t column) {
+      std::copy_n(q.row(t) + column, dim_, queries_ + row * dim_);
+    });
+    scale(queries_, rows_ * dim_, 1.0f / std::sqrt(static_cast<float>(dim_)));
     std::fill_n(sums_, rows_ * dim_, 0.0f);
     std::fill_n(maxima_, rows_, -std::numeric_limits<float>::infinity());
     std::fill_n(weights_, rows_, 0.0f);
@@ -65,14 +49,13 @@ class Tile {
   void absorb(std::int64_t k0, std::int64_t keys) {
     const auto& k = sequence_.keys;
     const auto& v = sequence_.values;
-    gemm_nt(rows_, keys, dim_, 1.0f, queries_, dim_, k.row(k0) + kv_head_ * dim_, k.stride, 0.0f, scores_, keys);
+    const auto column = tile_.key_column();
+    gemm_nt(rows_, keys, dim_, 1.0f, queries_, dim_, k.row(k0) + column, k.stride, 0.0f, scores_, keys);
     for (std::int64_t row = 0; row < rows_; ++row) {
-      const auto query = first_ + row % count_;
-      const auto begin = std::clamp<std::int64_t>(first_key(query) - k0, 0, keys);
-      const auto end = std::clamp<std::int64_t>(sequence_.start + query + 1 - k0, begin, keys);
+      const auto [begin, end] = tile_.visible(row, k0, keys);
       soften(row, scores_ + row * keys, begin, end, keys);
     }
-    gemm_nn(rows_, dim_, keys, 1.0f, scores_, keys, v.row(k0) + kv_head_ * dim_, v.stride, 1.0f, sums_, dim_);
+    gemm_nn(rows_, dim_, keys, 1.0f, scores_, keys, v.row(k0) + column, v.stride, 1.0f, sums_, dim_);
   }
 
   // Scores of one row to unnormalised weights: zero outside [begin, end), relative to the largest score so far inside.
@@ -90,18 +73,17 @@ class Tile {
     weights_[row] += exp_shifted(scores + begin, end - begin, maxima_[row]);
   }
 
-  void store(MatrixView<float> a) {
-    for (std::int64_t j = 0; j < group_; ++j)
-      for (std::int64_t i = 0; i < count_; ++i) {
-        const auto row = j * count_ + i;
-        scale(sums_ + row * dim_, dim_, 1.0f / weights_[row]);
-        std::copy_n(sums_ + row * dim_, dim_, a.row(sequence_.first + first_ + i) + column(j));
-      }
+  void store(MatrixView<float> a, MatrixView<float> log_sums) {
+    tile_.each_row([&](std::int64_t row, std::int64_t t, std::int64_t column) {
+      scale(sums_ + row * dim_, dim_, 1.0f / weights_[row]);
+      std::copy_n(sums_ + row * dim_, dim_, a.row(t) + column);
+      if (log_sums.data) log_sums(t, column / dim_) = maxima_[row] + std::log(weights_[row]);
+    });
   }
 
-  const ModelConfig& config_;
+  const AttentionTile& tile_;
   const AttentionSequence& sequence_;
-  std::int64_t dim_, group_, kv_head_, first_, count_, rows_;
+  std::int64_t dim_, rows_;
   float *queries_, *scores_, *sums_;  // [rows, dim], [rows, keys of a block], [rows, dim]
   float *maxima_, *weights_;          // [rows]: largest score, sum of exponentials
 };
@@ -109,7 +91,7 @@ class Tile {
 }  // namespace
 
 void causal_attention(const ModelConfig& config, std::span<const AttentionSequence> sequences,
-                      MatrixView<const float> q, MatrixView<float> a) {
+                      MatrixView<const float> q, MatrixView<float> a, MatrixView<float> log_sums) {
   struct Task {
     const AttentionSequence* sequence;
     std::int64_t kv_head, query;
@@ -119,8 +101,10 @@ void causal_attention(const ModelConfig& config, std::span<const AttentionSequen
     for (std::int64_t query = 0; query < sequence.count; query += kQueries)
       for (std::int64_t head = 0; head < config.kv_heads; ++head) tasks.push_back({&sequence, head, query});
   parallel_for(std::ssize(tasks), [&](std::int64_t i) {
-    const auto& task = tasks[static_cast<std::size_t>(i)];
-    Tile(config, *task.sequence, task.kv_head, task.query).run(q, a);
+    const auto& [sequence, kv_head, query] = tasks[static_cast<std::size_t>(i)];
+    const AttentionTile tile{config, kv_head, sequence->first + query, std::min(kQueries, sequence->count - query),
+                             sequence->start + query};
+    RunningSoftmax(tile, *sequence).run(q, a, log_sums);
   });
 }
 

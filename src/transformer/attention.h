@@ -20,8 +20,9 @@ struct AttentionSequence {
   MatrixView<const float> keys, values;  // [start + count or more, kv_heads * head_dim]
 };
 
-/// q [T, heads * head_dim], rotated, -> a of the same shape. Parallel over sequences, key heads and query tiles.
+/// q [T, heads * head_dim], rotated, -> a of the same shape. log_sums [T, heads], if not empty, receives the logarithm
+/// of each softmax's denominator. Parallel over sequences, key heads and query tiles.
 void causal_attention(const ModelConfig& config, std::span<const AttentionSequence> sequences,
-                      MatrixView<const float> q, MatrixView<float> a);
+                      MatrixView<const float> q, MatrixView<float> a, MatrixView<float> log_sums = {});
 
 }  // namespace nearplane

@@ -25,7 +25,9 @@ enum class Scratch {
   tile_scores,
   tile_sums,
   tile_maxima,
-  tile_weights,  // attention.cpp
+  tile_weights,  // attention.cpp, attention_backward.cpp
+  tile_output_gradients,
+  tile_score_gradients,  //   and only the latter
 };
 
 /// An uninitialised [rows, cols] matrix, valid until the next call with the same name on this thread.
