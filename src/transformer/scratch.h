@@ -20,7 +20,16 @@ enum class Scratch {
   attention,
   hidden,
   up,
-  output,  //   the other stages
+  output,  //   the other stages; all of these in backward.cpp too,
+  projected_queries,
+  projected_keys,
+  log_sums,
+  middle,
+  hidden_gradient,
+  attention_gradient,
+  query_gradient,
+  key_gradient,
+  value_gradient,  //   and these only there
   tile_queries,
   tile_scores,
   tile_sums,
