@@ -169,7 +169,7 @@ class SensitivityPass {
     }
   }
 
-  // A value that is not finite stays in the residual stream of its token, so the last block to add one is not far.
+  // A value that is not finite stays in the residual stream of its token: the first block that shows one made it.
   [[noreturn]] void fail_non_finite_activation(std::int64_t t) {
     for (std::int64_t i = 0; i < config_.layers; ++i)
       for (std::int64_t j = 0; j < config_.hidden; ++j)

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
+#include <map>
+#include <numeric>
 
+#include "base/rng.h"
 #include "base/threads.h"
 #include "expect_error.h"
 #include "tiny_model.h"
@@ -162,6 +164,60 @@ TEST(Sensitivity, DrawnLabelsFollowThePrediction) {
   }
 }
 
+// A linear layer whose outputs have independent normal errors.
+class NoisyLinear : public Linear {
+ public:
+  NoisyLinear(std::unique_ptr<Linear> exact, double size, std::uint64_t seed)
+      : exact_(std::move(exact)), size_(size), rng_(seed) {}
+  std::int64_t in_features() const override { return exact_->in_features(); }
+  std::int64_t out_features() const override { return exact_->out_features(); }
+  void apply(MatrixView<const float> x, MatrixView<float> y) const override {
+    exact_->apply(x, y);
+    for (std::int64_t t = 0; t < y.rows; ++t)
+      for (std::int64_t i = 0; i < y.cols; ++i) y(t, i) += static_cast<float>(size_ * rng_.normal());
+  }
+  void add_transposed(MatrixView<const float>, MatrixView<float>) const override { FAIL(); }
+
+ private:
+  std::unique_ptr<Linear> exact_;
+  double size_;
+  mutable Rng rng_;
+};
+
+// Mean over tokens of KL(p || q), logits [T, vocab].
+double mean_kl(const Matrix<float>& p, const Matrix<float>& q) {
+  double kl = 0;
+  for (std::int64_t t = 0; t < p.rows(); ++t) {
+    double p_total = 0, q_total = 0, weighted = 0;
+    for (std::int64_t i = 0; i < p.cols(); ++i) {
+      const double weight = std::exp(static_cast<double>(p(t, i)));
+      p_total += weight, q_total += std::exp(static_cast<double>(q(t, i)));
+      weighted += weight * (static_cast<double>(p(t, i)) - q(t, i));
+    }
+    kl += (weighted / p_total - std::log(p_total) + std::log(q_total)) / static_cast<double>(p.rows());
+  }
+  return kl;
+}
+
+// What f is for: independent errors of variance e^2 at the outputs of a layer cost 1/2 e^2 sum f in KL.
+TEST(Sensitivity, PredictsTheKlOfSmallErrors) {
+  const auto network = open_tiny("llama");
+  const Window tokens = golden_windows("llama")[0];
+  const auto f = sampled(network, std::vector<Window>(300, tokens), 1);
+  const auto exact = TinyModel("llama").logits(tokens);
+  for (const auto kind : {LinearKind::q, LinearKind::v, LinearKind::gate, LinearKind::down}) {
+    constexpr double kError = 0.02;
+    TinyModel noisy("llama");
+    auto& linear = noisy.blocks[0].linear[static_cast<std::size_t>(kind)];
+    linear = std::make_unique<NoisyLinear>(std::move(linear), kError, 2);
+    double kl = 0;
+    for (int draw = 0; draw < 300; ++draw) kl += mean_kl(exact, noisy.logits(tokens)) / 300;
+    const auto& rows = f.at(linear_name(0, kind));
+    EXPECT_NEAR(0.5 * kError * kError * std::accumulate(rows.begin(), rows.end(), 0.0) / kl, 1, 0.05)
+        << linear_name(0, kind);
+  }
+}
+
 TEST(Sensitivity, RefusesWhatItCannotUse) {
   const auto network = open_tiny("llama");
   Observer observer;
@@ -206,6 +262,16 @@ TEST(Sensitivity, NamesWhereActivationsStopBeingFinite) {
   network.weights = std::make_unique<ScaledVector>(std::move(network.weights), "model.norm.weight", std::nanf(""));
   expect_error(ErrorCode::numerical, {"output head", "logits", "token 0"},
                [&] { sampled(network, golden_windows("llama"), 0); });
+}
+
+// Logits near the end of f32 and labels the model does not expect: the gradients leave f32 on their way down.
+TEST(Sensitivity, NamesWhereGradientsStopBeingFinite) {
+  auto network = open_tiny("llama");
+  network.weights = std::make_unique<ScaledVector>(std::move(network.weights), "model.norm.weight", 1e38f);
+  Observer observer;
+  expect_error(ErrorCode::numerical, {"model.layers.", "gradient at output", "token"}, [&] {
+    output_sensitivity(network, golden_windows("llama"), GoldenSensitivity("llama").labels, Compute::f32, observer);
+  });
 }
 
 class Impatient : public Observer {
