@@ -17,6 +17,12 @@
 
 namespace nearplane {
 
+/// 0, -1, 1, -2, 2, ... as 0, 1, 2, 3, 4, ...
+constexpr std::uint32_t zigzag(std::int32_t v) {
+  return static_cast<std::uint32_t>(v) << 1 ^ static_cast<std::uint32_t>(v >> 31);
+}
+constexpr std::int32_t unzigzag(std::uint32_t v) { return static_cast<std::int32_t>(v >> 1 ^ (0u - (v & 1))); }
+
 class BitWriter {
  public:
   /// Appends the low `count` bits of `value`, 0 <= count <= 32; the others must be zero.
