@@ -1,0 +1,61 @@
+// A matrix of levels as tuple code words: each row is one run of bits, rows follow each other without padding, blocks
+// of 32 rows share an index of starts and a list of corrections. docs/formats/streams.md has the bytes. Cost: a probe
+// per tuple to decode, four rows at a time to hide its latency; about 8 bits per row for the index.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "codec/tuple_code.h"
+
+namespace nearplane {
+
+inline constexpr std::int64_t kTupleBlockRows = 32;
+inline constexpr std::int64_t kMaxTupleCols = 65536;
+
+/// The stream of levels [rows, cols]; throws Error{unsupported} naming `where` if cols is above kMaxTupleCols or a
+/// level beyond kMaxTupleLevel, Error{bad_input} if `code` cannot say it.
+std::vector<std::byte> encode_tuples(std::span<const std::int32_t> levels, std::int64_t cols, const TupleCode& code,
+                                     const std::string& where);
+
+/// A view of a stream that decodes any rows. Never reads outside `bytes`, which it refers to.
+class TupleReader {
+ public:
+  /// Checks everything but the code words; throws Error{bad_input} naming `where` and the offset, Error{unsupported}
+  /// for other versions.
+  TupleReader(std::span<const std::byte> bytes, std::string where);
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  const TupleCode& code() const { return code_; }
+  /// Correction entries in the stream.
+  std::int64_t corrections() const { return static_cast<std::int64_t>(corrections_.size()); }
+
+  /// Grid points of rows [first, first + count) to out [count, cols]; throws Error{bad_input} naming the row if its
+  /// code words do not fill it exactly.
+  void decode(std::int64_t first, std::int64_t count, std::int16_t* out) const;
+
+ private:
+  struct Header;
+  TupleReader(std::span<const std::byte> bytes, std::string where, const Header& header);
+  void read_index(std::span<const std::byte> bytes);
+  void correct(std::int64_t first, std::int64_t count, std::int16_t* out) const;
+  template <int kK>
+  void decode_rows(std::int64_t first, std::int64_t count, std::int16_t* out) const;
+  template <int kK, int kRows>
+  void decode_together(std::int64_t first, std::int16_t* out) const;
+
+  std::string where_;
+  std::int64_t rows_, cols_;
+  TupleCode code_;
+  std::vector<std::uint32_t> table_;
+  std::span<const std::byte> words_;              // code words, then 8 bytes of zeros
+  std::vector<std::uint64_t> row_starts_;         // [rows + 1], bits into words_
+  std::vector<std::uint64_t> correction_starts_;  // [blocks + 1]
+  std::vector<std::uint32_t> corrections_;
+};
+
+}  // namespace nearplane
