@@ -23,6 +23,9 @@ constexpr std::uint32_t zigzag(std::int32_t v) {
 }
 constexpr std::int32_t unzigzag(std::uint32_t v) { return static_cast<std::int32_t>(v >> 1 ^ (0u - (v & 1))); }
 
+/// Length of the gamma code of value >= 1.
+constexpr int gamma_bits(std::uint32_t value) { return 2 * static_cast<int>(std::bit_width(value)) - 1; }
+
 class BitWriter {
  public:
   /// Appends the low `count` bits of `value`, 0 <= count <= 32; the others must be zero.

@@ -15,9 +15,16 @@
 namespace nearplane {
 namespace {
 
-constexpr int kCorrectionBits = 32;
 constexpr std::int32_t kWindow = 256;
 constexpr std::int32_t kAlwaysInside = 2;  // every window holds the points of the levels -1, 0 and 1
+
+// Bits that turn points into others.
+std::uint64_t correction_bits(const Tuple& from, const Tuple& to) {
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (const int delta = to[i] - from[i]; delta != 0) bits += kPlaceBits + gamma_bits(zigzag(delta));
+  return bits;
+}
 
 // Lowest point of the window of kWindow points that holds most of what was counted.
 std::int32_t best_window(const TupleHistogram& histogram) {
@@ -88,7 +95,8 @@ struct Book {
 };
 
 Book try_size(const Candidates& candidates, std::size_t size, int limit) {
-  constexpr std::uint64_t kWordBits = 6, kSubstituteBits = 4;  // about, of a word's description and a substitute's code
+  // About what a word's description, the code of a substitute and the size of a correction take.
+  constexpr std::uint64_t kWordBits = 6, kSubstituteBits = 5, kDeltaBits = 3;
   std::vector<std::uint64_t> counts;
   auto left_out = candidates.outside;
   for (const auto& candidate : candidates.tuples)
@@ -96,7 +104,7 @@ Book try_size(const Candidates& candidates, std::size_t size, int limit) {
       counts.push_back(candidate.count);
     else
       left_out += candidate.count;
-  Book book{huffman_lengths(counts, limit), left_out * (kCorrectionBits + kSubstituteBits) + size * kWordBits};
+  Book book{huffman_lengths(counts, limit), left_out * (kPlaceBits + kDeltaBits + kSubstituteBits) + size * kWordBits};
   for (std::size_t i = 0; i < size; ++i) book.bits += counts[i] * book.lengths[i];
   return book;
 }
@@ -146,13 +154,6 @@ TupleHistogram count_tuples(std::span<const std::int32_t> levels, std::int64_t c
   return out;
 }
 
-std::int64_t count_corrections(const Tuple& from, const Tuple& to) {
-  std::int64_t entries = 0;
-  for (std::size_t i = 0; i < from.size(); ++i)
-    entries += (std::abs(from[i] - to[i]) + kMaxCorrection - 1) / kMaxCorrection;
-  return entries;
-}
-
 TupleCode::TupleCode(const TupleHistogram& histogram, int bits) : shape_(histogram.shape), bits_(bits) {
   assert(bits >= 4 && bits <= kMaxTupleBits && fits_table(shape_));
   const auto lowest = best_window(histogram);
@@ -194,12 +195,12 @@ std::size_t TupleCode::substitute(int state, const Tuple& tuple, const std::stri
   const auto points = shape_.points(state, tuple);
   const auto end = shape_.end_state(state, tuple);
   auto best = words.size();
-  std::int64_t best_bits = std::numeric_limits<std::int64_t>::max();
+  auto best_bits = std::numeric_limits<std::uint64_t>::max();
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (words[i].end_state != end) continue;
-    const auto bits = words[i].length + kCorrectionBits * count_corrections(words[i].points, points);
+    const auto bits = words[i].length + correction_bits(words[i].points, points);
     if (bits < best_bits) best = i, best_bits = bits;
-    if (best_bits < kCorrectionBits) break;  // the tuple itself
+    if (best_bits < kPlaceBits) break;  // the tuple itself
   }
   if (best == words.size())
     fail_input(where, "no code word leads from state {} to {} with levels {}, {}, {}", state, end, tuple[0], tuple[1],
@@ -215,8 +216,7 @@ std::uint64_t TupleCode::total_bits(const TupleHistogram& histogram) const {
     for (const auto& [tuple, count] : histogram.states[s]) {
       const auto state = static_cast<int>(s);
       const auto& word = book(state)[substitute(state, tuple, "histogram")];
-      bits += count * (word.length + kCorrectionBits * static_cast<std::uint64_t>(count_corrections(
-                                                           word.points, shape_.points(state, tuple))));
+      bits += count * (word.length + correction_bits(word.points, shape_.points(state, tuple)));
     }
   return bits;
 }

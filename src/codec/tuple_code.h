@@ -19,7 +19,9 @@ namespace nearplane {
 
 inline constexpr int kMaxTupleBits = 11;
 inline constexpr std::int32_t kMaxTupleLevel = 16383;  // points stay in 16 bits
-inline constexpr int kMaxCorrection = 1023;            // points a correction entry of 32 bits can move
+
+/// What a correction spends on its place, about; exact where one weight in 1500 is corrected.
+inline constexpr int kPlaceBits = 12;
 
 /// Levels of neighbouring weights; places from k on are zero.
 using Tuple = std::array<std::int16_t, 3>;
@@ -79,9 +81,6 @@ struct TupleWord {
   std::uint16_t code;  // first bit lowest
 };
 
-/// Correction entries that turn points [k] into others.
-std::int64_t count_corrections(const Tuple& from, const Tuple& to);
-
 class TupleCode {
  public:
   /// Fitted to a histogram of a shape that fits_table; 4 <= bits <= kMaxTupleBits.
@@ -98,7 +97,8 @@ class TupleCode {
   /// Error{bad_input} naming `where` if none ends in the right state (never with a code fitted here).
   std::size_t substitute(int state, const Tuple& tuple, const std::string& where) const;
 
-  /// Bits of the code words and corrections of a matrix with this histogram, and of the code itself.
+  /// Bits of the code words of a matrix with this histogram and of the code itself, exactly, and of its corrections, as
+  /// estimated by kPlaceBits.
   std::uint64_t total_bits(const TupleHistogram& histogram) const;
 
   /// The decoding table [states][2^bits] of entries

@@ -55,14 +55,16 @@ void expect_round_trip(const Levels& levels, std::int64_t cols, const TupleShape
   const TupleCode code(histogram, bits);
   const auto bytes = encode_tuples(levels, cols, code, "levels");
   EXPECT_EQ(decode(bytes), points_of(levels, cols, shape));
-  // Size by the formula: header, padding, index, and what fills the three parts up to whole bytes. Columns that fill up
-  // a last tuple are counted but never corrected.
+  // Size by the formula: header, padding, index, and what fills the three parts up to whole bytes; the places of the
+  // corrections are estimated.
   const auto rows = std::ssize(levels) / cols, blocks = (rows + kTupleBlockRows - 1) / kTupleBlockRows;
-  const auto least = code.total_bits(histogram) + static_cast<std::uint64_t>(8 * 40 + 38 * blocks);
-  if (cols % shape.k == 0) {
-    EXPECT_GE(8 * bytes.size(), least);
+  const auto total = static_cast<double>(8 * bytes.size()) - 8 * 32 - static_cast<double>(38 * blocks) - 5;
+  const auto formula = static_cast<double>(code.total_bits(histogram));
+  const auto corrections = static_cast<double>(TupleReader(bytes, "stream").corrections());
+  EXPECT_LE(total, formula + 21 + static_cast<double>(rows * 20 + blocks * 30) + 3 * corrections);
+  if (cols % shape.k == 0) {  // elsewhere the filling of the last tuples counts, but is not corrected
+    EXPECT_GE(total, formula - kPlaceBits * corrections);
   }
-  EXPECT_LE(8 * bytes.size(), least + 21 + static_cast<std::uint64_t>(rows * 20 + blocks * 30));
 }
 
 TEST(TupleCode, ComesBackForEveryShape) {
@@ -91,9 +93,9 @@ TEST(TupleCode, CostsNothingForZeros) {
   EXPECT_LT(encode_tuples(zeros, 1000, code, "zeros").size(), 70u);
 }
 
-// Entropy 2.1 and 3.06 bits. Corrections of 32 bits make up most of what k = 2 loses at 3 bits.
+// Entropy 2.1 and 3.06 bits.
 TEST(TupleCode, IsCloseToTheEntropy) {
-  for (const auto& [deviation, most] : {std::pair{1.0, 0.04}, {2.0, 0.065}}) {
+  for (const auto& [deviation, most] : {std::pair{1.0, 0.04}, {2.0, 0.05}}) {
     const auto levels = gaussian(1 << 18, deviation, 3);
     std::map<std::int32_t, double> counts;
     for (const auto z : levels) counts[z] += 1;

@@ -14,90 +14,90 @@ static_assert(std::endian::native == std::endian::little, "windows of bits are r
 namespace nearplane {
 namespace {
 
-constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kHeaderBytes = 32;
+constexpr int kVersion = 1;
+constexpr std::size_t kHeaderBytes = 24;
+constexpr int kMaxRice = 21;         // gaps stay below 2^21, the places of a block
 constexpr std::size_t kPadding = 8;  // zeros after the code words: a window of 64 bits may start at their end
-
-// A correction: column, row in its block, points to add.
-constexpr std::uint32_t make_correction(std::size_t column, std::int64_t row, int delta) {
-  return static_cast<std::uint32_t>(column) | static_cast<std::uint32_t>(row) << 16 |
-         static_cast<std::uint32_t>(delta) << 21;
-}
-constexpr std::size_t column_of(std::uint32_t entry) { return entry & 0xffff; }
-constexpr std::int64_t row_of(std::uint32_t entry) { return entry >> 16 & 31; }
-constexpr int delta_of(std::uint32_t entry) { return static_cast<std::int32_t>(entry) >> 21; }
 
 class Encoder {
  public:
   Encoder(const TupleCode& code, std::int64_t cols, const std::string& where)
-      : code_(code), cols_(static_cast<std::size_t>(cols)), where_(where), words_of_(code.shape()) {}
+      : code_(code), cols_(cols), where_(where), words_of_(code.shape()) {}
 
-  void add_block(std::span<const std::int32_t> levels) {
-    std::vector<std::uint64_t> lengths;
-    const auto corrections = corrections_.size();
-    for (std::size_t at = 0; at < levels.size(); at += cols_) {
-      const auto start = words_.bits();
-      add_row(levels.subspan(at, cols_), static_cast<std::int64_t>(at / cols_));
-      lengths.push_back(words_.bits() - start);
-    }
-    const auto [least, most] = std::minmax_element(lengths.begin(), lengths.end());
-    const int width = static_cast<int>(std::bit_width(*most - *least));
-    index_.put(*least, 32);
-    index_.put(static_cast<std::uint64_t>(width), 5);
-    for (const auto length : lengths) index_.put(length - *least, width);
-    index_.put_gamma(static_cast<std::uint32_t>(corrections_.size() - corrections) + 1);
-  }
-
-  std::vector<std::byte> finish(std::int64_t rows) && {
-    BitWriter description;
-    code_.write(description);
-    const auto table = std::move(description).finish(), index = std::move(index_).finish(),
-               words = std::move(words_).finish();
-    const auto& shape = code_.shape();
-    BitWriter header;
-    header.put(kVersion, 8);
-    header.put(static_cast<std::uint64_t>(shape.k), 8);
-    header.put(static_cast<std::uint64_t>(code_.bits()), 8);
-    header.put(static_cast<std::uint64_t>(shape.trellis.states), 8);
-    header.put(static_cast<std::uint64_t>(shape.restart), 32);
-    for (const auto n : {static_cast<std::size_t>(rows), cols_, table.size(), index.size(), corrections_.size()})
-      header.put(n, 32);
-    header.put(0, 32);
-    auto out = std::move(header).finish();
-    const auto append = [&](std::span<const std::byte> part) { out.insert(out.end(), part.begin(), part.end()); };
-    append(std::as_bytes(std::span(corrections_)));
-    append(table);
-    append(index);
-    append(words);
-    out.resize(out.size() + kPadding);
-    return out;
-  }
-
- private:
-  void add_row(std::span<const std::int32_t> row, std::int64_t row_in_block) {
-    const auto& shape = code_.shape();
-    for_each_tuple(row, shape, [&](std::size_t column, int state, const Tuple& tuple) {
+  void add_row(std::span<const std::int32_t> row) {
+    const auto start = words_.bits();
+    const auto first_place = std::ssize(lengths_) * cols_;
+    for_each_tuple(row, code_.shape(), [&](std::size_t column, int state, const Tuple& tuple) {
       auto& found = words_of_(state, tuple);  // 1 + index of its word
       if (found == 0) found = 1 + code_.substitute(state, tuple, where_);
       const auto& word = code_.book(state)[found - 1];
       words_.put(word.code, word.length);
       if (word.tuple == tuple) return;
-      const auto points = shape.points(state, tuple);
-      for (std::size_t i = 0; i < points.size() && column + i < cols_; ++i)
-        for (int rest = points[i] - word.points[i]; rest != 0;) {
-          const int delta = std::clamp(rest, -kMaxCorrection, kMaxCorrection);
-          corrections_.push_back(make_correction(column + i, row_in_block, delta));
-          rest -= delta;
-        }
+      const auto points = code_.shape().points(state, tuple);
+      for (std::size_t i = 0; i < points.size() && column + i < row.size(); ++i)
+        if (const int delta = points[i] - word.points[i]; delta != 0)
+          corrections_.push_back({first_place + static_cast<std::int64_t>(column + i), delta});
     });
+    lengths_.push_back(words_.bits() - start);
+  }
+
+  std::vector<std::byte> finish() && {
+    BitWriter description;
+    code_.write(description);
+    const auto table = std::move(description).finish(), index = make_index(), words = std::move(words_).finish();
+    const auto& shape = code_.shape();
+    BitWriter header;
+    for (const auto n : {kVersion, shape.k, code_.bits(), shape.trellis.states})
+      header.put(static_cast<std::uint64_t>(n), 8);
+    for (const auto n :
+         {std::int64_t{shape.restart}, std::ssize(lengths_), cols_, std::ssize(table), std::ssize(index)})
+      header.put(static_cast<std::uint64_t>(n), 32);
+    auto out = std::move(header).finish();
+    for (const auto& part : {table, index, words}) out.insert(out.end(), part.begin(), part.end());
+    out.resize(out.size() + kPadding);
+    return out;
+  }
+
+ private:
+  // Rice codes (Golomb codes of a power of two) suit the gaps between corrections, of which the mean is what they need.
+  std::vector<std::byte> make_index() const {
+    const auto places = std::ssize(lengths_) * cols_;
+    const auto mean = places / (std::ssize(corrections_) + 1);
+    const int rice = std::clamp(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(mean))) - 1, 0, kMaxRice);
+    BitWriter out;
+    out.put(static_cast<std::uint64_t>(rice), 5);
+    auto correction = corrections_.begin();
+    for (std::int64_t row = 0; row < std::ssize(lengths_); row += kTupleBlockRows) {
+      const auto end = std::min(std::ssize(lengths_), row + kTupleBlockRows);
+      put_lengths(out, std::span(lengths_).subspan(static_cast<std::size_t>(row), static_cast<std::size_t>(end - row)));
+      const auto last = std::find_if(correction, corrections_.end(), [&](auto& c) { return c.place >= end * cols_; });
+      out.put_gamma(static_cast<std::uint32_t>(last - correction) + 1);
+      for (auto free = row * cols_; correction != last; ++correction) {
+        const auto gap = static_cast<std::uint64_t>(correction->place - free);
+        for (auto unary = gap >> rice; unary > 0; --unary) out.put(0, 1);
+        out.put(1, 1);
+        out.put(gap & ((1ull << rice) - 1), rice);
+        out.put_gamma(zigzag(correction->delta));
+        free = correction->place + 1;
+      }
+    }
+    return std::move(out).finish();
+  }
+  static void put_lengths(BitWriter& out, std::span<const std::uint64_t> lengths) {
+    const auto [least, most] = std::minmax_element(lengths.begin(), lengths.end());
+    const auto width = static_cast<int>(std::bit_width(*most - *least));
+    out.put(*least, 32);
+    out.put(static_cast<std::uint64_t>(width), 5);
+    for (const auto length : lengths) out.put(length - *least, width);
   }
 
   const TupleCode& code_;
-  std::size_t cols_;
+  std::int64_t cols_;
   const std::string& where_;
   TupleMap words_of_;
-  BitWriter words_, index_;
-  std::vector<std::uint32_t> corrections_;
+  BitWriter words_;
+  std::vector<std::uint64_t> lengths_;  // bits of each row
+  std::vector<Correction> corrections_;
 };
 
 }  // namespace
@@ -108,34 +108,31 @@ std::vector<std::byte> encode_tuples(std::span<const std::int32_t> levels, std::
   if (cols > kMaxTupleCols) fail_unsupported(where, "{} columns; tuple streams hold up to {}", cols, kMaxTupleCols);
   check_tuple_levels(levels, cols, where);
   Encoder encoder(code, cols, where);
-  const auto block = static_cast<std::size_t>(kTupleBlockRows * cols);
-  for (std::size_t at = 0; at < levels.size(); at += block)
-    encoder.add_block(levels.subspan(at, std::min(block, levels.size() - at)));
-  return std::move(encoder).finish(std::ssize(levels) / cols);
+  const auto n = static_cast<std::size_t>(cols);
+  for (std::size_t at = 0; at < levels.size(); at += n) encoder.add_row(levels.subspan(at, n));
+  return std::move(encoder).finish();
 }
 
 struct TupleReader::Header {
   TupleShape shape;
   int bits;
   std::int64_t rows, cols;
-  std::span<const std::byte> corrections, table, index, words;
+  std::span<const std::byte> table, index, words;
 
   Header(std::span<const std::byte> bytes, const std::string& where) {
     BitReader in(bytes.first(std::min(bytes.size(), kHeaderBytes)), where);
-    if (const auto version = in.get(8); version != kVersion)
+    if (const auto version = static_cast<int>(in.get(8)); version != kVersion)
       fail_unsupported(where, "tuple streams of version {} are not read ({} is)", version, kVersion);
     shape.k = static_cast<int>(in.get(8));
     bits = static_cast<int>(in.get(8));
     const auto states = static_cast<int>(in.get(8));
-    const auto restart = in.get(32), m = in.get(32), n = in.get(32), table_size = in.get(32), index_size = in.get(32),
-               entries = in.get(32), reserved = in.get(32);
+    const auto restart = in.get(32), m = in.get(32), n = in.get(32), table_size = in.get(32), index_size = in.get(32);
     const auto* trellis = find_trellis(states);
     if (trellis != nullptr) shape.trellis = *trellis;
     if (trellis == nullptr || shape.k < 1 || shape.k > 3 || !fits_table(shape) || bits < 4 || bits > kMaxTupleBits)
       fail_input(where, "a tuple code with k = {}, {} bits, {} states", shape.k, bits, states);
-    if (m < 1 || n < 1 || n > kMaxTupleCols || restart > kMaxTupleCols ||
-        restart % static_cast<unsigned>(shape.k) != 0 || reserved != 0)
-      fail_input(where, "a tuple stream of {} x {}, restart {}, reserved {}", m, n, restart, reserved);
+    if (m < 1 || n < 1 || n > kMaxTupleCols || restart > kMaxTupleCols || restart % static_cast<unsigned>(shape.k) != 0)
+      fail_input(where, "a tuple stream of {} x {}, restart {}", m, n, restart);
     shape.restart = static_cast<int>(restart), rows = m, cols = n;
     auto rest = bytes.subspan(kHeaderBytes);
     const auto take = [&](std::uint64_t count) {
@@ -145,7 +142,7 @@ struct TupleReader::Header {
       rest = rest.subspan(count);
       return part;
     };
-    corrections = take(std::uint64_t{4} * entries), table = take(table_size), index = take(index_size);
+    table = take(table_size), index = take(index_size);
     words = rest;
   }
 };
@@ -210,37 +207,42 @@ TupleReader::TupleReader(std::span<const std::byte>, std::string where, const He
       cols_(header.cols),
       code_(read_code(header.table, header.shape, header.bits, where_)),
       table_(code_.table()),
-      words_(header.words),
-      corrections_(header.corrections.size() / 4) {
-  if (!corrections_.empty()) std::memcpy(corrections_.data(), header.corrections.data(), header.corrections.size());
+      words_(header.words) {
   read_index(header.index);
 }
 
 void TupleReader::read_index(std::span<const std::byte> bytes) {
   BitReader in(bytes, where_ + ": index");
+  const auto rice = static_cast<int>(in.get(5));
+  if (rice > kMaxRice) fail_input(in.where(), "gaps of {} bits", rice);
   row_starts_.push_back(0);
-  correction_starts_.push_back(0);
   for (std::int64_t row = 0; row < rows_; row += kTupleBlockRows) {
-    const auto count = std::min(kTupleBlockRows, rows_ - row);
+    const auto end = std::min(rows_, row + kTupleBlockRows);
     const std::uint64_t least = in.get(32);
     const auto width = static_cast<int>(in.get(5));
-    for (std::int64_t r = 0; r < count; ++r) row_starts_.push_back(row_starts_.back() + least + in.get(width));
+    for (auto r = row; r < end; ++r) row_starts_.push_back(row_starts_.back() + least + in.get(width));
     if (row_starts_.back() > 8 * words_.size())
-      fail_input(in.where(), "row {} ends at bit {} of {}", row + count - 1, row_starts_.back(), 8 * words_.size());
-    const auto start = correction_starts_.back(), end = start + in.get_gamma() - 1;
-    if (end > corrections_.size())
-      fail_input(in.where(), "corrections to {} of {} in rows from {}", end, corrections_.size(), row);
-    for (auto i = start; i < end; ++i)
-      if (row_of(corrections_[i]) >= count || static_cast<std::int64_t>(column_of(corrections_[i])) >= cols_)
-        fail_input(where_, "correction {} is of row {}, column {}", i, row + row_of(corrections_[i]),
-                   column_of(corrections_[i]));
-    correction_starts_.push_back(end);
+      fail_input(in.where(), "row {} ends at bit {} of {}", end - 1, row_starts_.back(), 8 * words_.size());
+    read_corrections(in, rice, row * cols_, end * cols_);
   }
   in.finish();
-  if (correction_starts_.back() != corrections_.size())
-    fail_input(where_, "the index counts {} of {} corrections", correction_starts_.back(), corrections_.size());
   if (words_.size() < kPadding || (row_starts_.back() + 7) / 8 != words_.size() - kPadding)
     fail_input(where_, "{} bits of code words in {} bytes", row_starts_.back(), words_.size());
+}
+
+// Those of a block, whose places are [first, end).
+void TupleReader::read_corrections(BitReader& in, int rice, std::int64_t first, std::int64_t end) {
+  for (auto count = in.get_gamma() - 1; count > 0; --count) {
+    std::int64_t gap = 0;
+    while (in.get(1) == 0) gap += 1ll << rice;
+    const auto place = first + gap + in.get(rice);
+    const auto delta = unzigzag(in.get_gamma());
+    if (place >= end) fail_input(in.where(), "a correction at {} of {} before bit {}", place, end, in.at());
+    if (std::abs(static_cast<std::int64_t>(delta)) > UINT16_MAX)
+      fail_input(in.where(), "a correction by {} before bit {}", delta, in.at());
+    corrections_.push_back({place, delta});
+    first = place + 1;
+  }
 }
 
 void TupleReader::decode(std::int64_t first, std::int64_t count, std::int16_t* out) const {
@@ -286,17 +288,15 @@ void TupleReader::decode_together(std::int64_t first, std::int16_t* out) const {
 }
 
 void TupleReader::correct(std::int64_t first, std::int64_t count, std::int16_t* out) const {
-  for (auto block = first / kTupleBlockRows; block * kTupleBlockRows < first + count; ++block)
-    for (auto i = correction_starts_[static_cast<std::size_t>(block)];
-         i < correction_starts_[static_cast<std::size_t>(block + 1)]; ++i) {
-      const auto entry = corrections_[i];
-      const auto row = block * kTupleBlockRows + row_of(entry) - first;
-      if (row < 0 || row >= count) continue;
-      auto& point = out[row * cols_ + static_cast<std::int64_t>(column_of(entry))];
-      const int sum = point + delta_of(entry);
-      if (sum < INT16_MIN || sum > INT16_MAX) fail_input(where_, "correction {} leads to point {}", i, sum);
-      point = static_cast<std::int16_t>(sum);
-    }
+  const auto begin = first * cols_, end = begin + count * cols_;
+  auto it = std::lower_bound(corrections_.begin(), corrections_.end(), begin,
+                             [](const Correction& c, std::int64_t place) { return c.place < place; });
+  for (; it != corrections_.end() && it->place < end; ++it) {
+    const int sum = out[it->place - begin] + it->delta;
+    if (sum < INT16_MIN || sum > INT16_MAX)
+      fail_input(where_, "row {}, column {} is corrected to point {}", it->place / cols_, it->place % cols_, sum);
+    out[it->place - begin] = static_cast<std::int16_t>(sum);
+  }
 }
 
 }  // namespace nearplane

@@ -21,6 +21,12 @@ inline constexpr std::int64_t kMaxTupleCols = 65536;
 std::vector<std::byte> encode_tuples(std::span<const std::int32_t> levels, std::int64_t cols, const TupleCode& code,
                                      const std::string& where);
 
+/// What to add to a decoded grid point.
+struct Correction {
+  std::int64_t place;  // row * cols + column
+  std::int32_t delta;
+};
+
 /// A view of a stream that decodes any rows. Never reads outside `bytes`, which it refers to.
 class TupleReader {
  public:
@@ -31,7 +37,7 @@ class TupleReader {
   std::int64_t rows() const { return rows_; }
   std::int64_t cols() const { return cols_; }
   const TupleCode& code() const { return code_; }
-  /// Correction entries in the stream.
+  /// Corrected weights.
   std::int64_t corrections() const { return static_cast<std::int64_t>(corrections_.size()); }
 
   /// Grid points of rows [first, first + count) to out [count, cols]; throws Error{bad_input} naming the row if its
@@ -42,6 +48,7 @@ class TupleReader {
   struct Header;
   TupleReader(std::span<const std::byte> bytes, std::string where, const Header& header);
   void read_index(std::span<const std::byte> bytes);
+  void read_corrections(BitReader& in, int rice, std::int64_t first, std::int64_t end);
   void correct(std::int64_t first, std::int64_t count, std::int16_t* out) const;
   template <int kK>
   void decode_rows(std::int64_t first, std::int64_t count, std::int16_t* out) const;
@@ -52,10 +59,9 @@ class TupleReader {
   std::int64_t rows_, cols_;
   TupleCode code_;
   std::vector<std::uint32_t> table_;
-  std::span<const std::byte> words_;              // code words, then 8 bytes of zeros
-  std::vector<std::uint64_t> row_starts_;         // [rows + 1], bits into words_
-  std::vector<std::uint64_t> correction_starts_;  // [blocks + 1]
-  std::vector<std::uint32_t> corrections_;
+  std::span<const std::byte> words_;       // code words, then 8 bytes of zeros
+  std::vector<std::uint64_t> row_starts_;  // [rows + 1], bits into words_
+  std::vector<Correction> corrections_;    // by place
 };
 
 }  // namespace nearplane
