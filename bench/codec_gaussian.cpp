@@ -1,8 +1,9 @@
 // How far the codec is from the limit of a Gaussian source, bits counted from the streams themselves with their tables:
 // scalar quantization and trellises of 4, 8 and 16 states at 2 and 3 bits, each as rANS and as tuple code.
 // Prints JSON, a line per case: bits and gap to Shannon's 1/2 log2(variance / distortion) in bits per weight; `ideal`:
-// what the frequencies under each quantizer allow; `list`: rounds of search and refitting.
-// With an argument: as many rows of 4096 weights (default 128).
+// what the frequencies under each quantizer allow; `rounds`: of searching with code lengths refitted to the last
+// result; `ns`: nanoseconds per weight to decode; tuple10, tuple11: tables of 10 and 11 bits, the best k. With an
+// argument: as many rows of 4096 weights (default 128).
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -160,32 +160,35 @@ class Probe {
       : table_(table),
         words_(words),
         bits_(code.bits()),
-        zero_point_(code.zero_point()),
         window_mask_((1u << bits_) - 1),
         state_mask_(static_cast<std::uint32_t>(code.shape().trellis.states - 1)) {}
 
-  // Decodes kBatch words from bit `at` on, or those of the `left` columns that a run still has.
-  template <bool kWhole>
-  void batch(std::uint64_t& at, std::uint32_t& state, std::int64_t left, std::int16_t* to) const {
-    std::uint64_t window;
-    std::memcpy(&window, words_ + at / 8, 8);
-    window >>= at % 8;
-    for (std::int64_t i = 0; kWhole ? i < kBatch : i * kK < left; ++i) {
-      const auto entry = table_[(static_cast<std::uint32_t>(window) & window_mask_) | state << bits_];
-      window >>= entry & 31;
-      at += entry & 31;
-      state = entry >> (kK == 3 ? 6 : 8) & state_mask_;
-      for (int j = 0; j < kK; ++j)
-        if (kWhole || i * kK + j < left)
-          to[i * kK + j] =
-              static_cast<std::int16_t>(static_cast<int>(entry >> (32 - 8 * (kK - j)) & 255) - zero_point_);
+  // Decodes kBatch words, or `count` if there are fewer, of each row: from bit at[r] on to bytes that may be written 3
+  // past their end. Bits 0 to 5 of an entry are its length, so they add up to the length of the batch, below 64.
+  template <int kRows, bool kWhole>
+  void batch(std::uint64_t* at, std::uint32_t* state, std::int64_t count, std::uint8_t* to, std::int64_t stride) const {
+    std::uint64_t window[kRows];
+    std::uint32_t sum[kRows] = {};
+    for (int r = 0; r < kRows; ++r) {
+      std::memcpy(&window[r], words_ + at[r] / 8, 8);
+      window[r] >>= at[r] % 8;
     }
+    for (std::int64_t i = 0; i < (kWhole ? kBatch : count); ++i, to += kK)
+      for (int r = 0; r < kRows; ++r) {
+        const auto entry = table_[(static_cast<std::uint32_t>(window[r]) & window_mask_) | state[r] << bits_];
+        window[r] >>= entry & 63;
+        sum[r] += entry;
+        state[r] = entry >> (kK == 3 ? 6 : 8) & state_mask_;
+        const auto points = entry >> (32 - 8 * kK);
+        std::memcpy(to + r * stride, &points, 4);
+      }
+    for (int r = 0; r < kRows; ++r) at[r] += sum[r] & 63;
   }
 
  private:
   const std::uint32_t* table_;
   const std::byte* words_;
-  int bits_, zero_point_;
+  int bits_;
   std::uint32_t window_mask_, state_mask_;
 };
 
@@ -266,25 +269,29 @@ void TupleReader::decode_together(std::int64_t first, std::int16_t* out) const {
   const Probe<kK> probe(code_, table_.data(), words_.data());
   const auto limit = words_.size() - kPadding;
   const auto run = code_.shape().restart > 0 ? code_.shape().restart : cols_;
+  const auto stride = cols_ + 5;  // the last tuple of a row and the last write may reach over
+  std::vector<std::uint8_t> points(static_cast<std::size_t>(kRows * stride));
   std::uint64_t at[kRows];
   for (int r = 0; r < kRows; ++r) at[r] = row_starts_[static_cast<std::size_t>(first + r)];
   for (std::int64_t begin = 0; begin < cols_; begin += run) {
-    const auto end = std::min(cols_, begin + run);
     std::uint32_t state[kRows] = {};
-    for (auto column = begin; column < end; column += kBatch * kK)
-      for (int r = 0; r < kRows; ++r) {
+    auto* to = points.data() + begin;
+    for (auto left = (std::min(run, cols_ - begin) + kK - 1) / kK; left > 0; left -= kBatch, to += kBatch * kK) {
+      for (int r = 0; r < kRows; ++r)
         if (at[r] / 8 > limit) fail_input(where_, "the code words of row {} run past the end", first + r);
-        const auto left = end - column;
-        auto* to = out + r * cols_ + column;
-        if (left >= kBatch * kK)
-          probe.template batch<true>(at[r], state[r], left, to);
-        else
-          probe.template batch<false>(at[r], state[r], left, to);
-      }
+      if (left >= kBatch)
+        probe.template batch<kRows, true>(at, state, left, to, stride);
+      else
+        probe.template batch<kRows, false>(at, state, left, to, stride);
+    }
   }
-  for (int r = 0; r < kRows; ++r)
+  for (int r = 0; r < kRows; ++r) {
     if (const auto end = row_starts_[static_cast<std::size_t>(first + r + 1)]; at[r] != end)
       fail_input(where_, "the code words of row {} end at bit {} instead of {}", first + r, at[r], end);
+    for (std::int64_t c = 0; c < cols_; ++c)
+      out[r * cols_ + c] =
+          static_cast<std::int16_t>(points[static_cast<std::size_t>(r * stride + c)] - code_.zero_point());
+  }
 }
 
 void TupleReader::correct(std::int64_t first, std::int64_t count, std::int16_t* out) const {
