@@ -231,6 +231,8 @@ void TupleReader::read_index(std::span<const std::byte> bytes) {
   in.finish();
   if (words_.size() < kPadding || (row_starts_.back() + 7) / 8 != words_.size() - kPadding)
     fail_input(where_, "{} bits of code words in {} bytes", row_starts_.back(), words_.size());
+  if (std::any_of(words_.end() - kPadding, words_.end(), [](std::byte b) { return b != std::byte{0}; }))
+    fail_input(where_, "the last {} bytes are not zero", kPadding);
 }
 
 // Those of a block, whose places are [first, end).

@@ -1,0 +1,63 @@
+// Hostile bytes for the decoders of docs/formats/streams.md: an Error is the only way out besides success. The first
+// byte chooses the format; for rANS the next two are the size of the tables, what follows them is the stream.
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "codec/rans.h"
+#include "codec/tuple_stream.h"
+#include "nearplane/error.h"
+
+namespace {
+
+using namespace nearplane;
+
+void decode_tuples(std::span<const std::byte> bytes) {
+  const TupleReader reader(bytes, "fuzz");
+  // Words of no bits make large matrices of small files: a real caller knows the shape it expects.
+  constexpr std::int64_t kPoints = 1 << 20;
+  const auto rows = std::min(reader.rows(), kPoints / reader.cols());
+  std::vector<std::int16_t> points(static_cast<std::size_t>(rows * reader.cols()));
+  reader.decode(0, rows, points.data());
+  reader.decode(reader.rows() - rows, rows, points.data());
+}
+
+void decode_rans(std::span<const std::byte> bytes) {
+  const auto size = std::to_integer<std::size_t>(bytes[0]) << 8 | std::to_integer<std::size_t>(bytes[1]);
+  bytes = bytes.subspan(2);
+  const auto split = std::min(size, bytes.size());
+  const auto tables = read_rans_tables(bytes.first(split), "fuzz");
+  RansDecoder decoder(bytes.subspan(split), tables, "fuzz");
+  for (std::uint32_t level = 0, i = 0; i < 4096; ++i)
+    level = static_cast<std::uint32_t>(decoder.next(level % tables.size()));
+  decoder.finish();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const auto bytes = std::as_bytes(std::span(data, size));
+  if (size < 3) return 0;
+  try {
+    if (data[0] % 2 == 0)
+      decode_tuples(bytes.subspan(1));
+    else
+      decode_rans(bytes.subspan(1));
+  } catch (const Error&) {
+  }
+  return 0;
+}
+
+#ifdef NEARPLANE_FUZZ_MAIN
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    std::ifstream file(argv[i], std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  }
+}
+#endif
