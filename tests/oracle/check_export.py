@@ -72,7 +72,7 @@ def reference_model(folder):
     layers = {n: decode(tensors, n, quantization) for n in names}
     state = {n: t.float() for n, t in tensors.items() if n.rpartition(".")[0] not in layers or n.endswith(".bias")}
     state.update({n + ".weight": w for n, w in layers.items()})
-    model_config = transformers.AutoConfig.for_model(config["model_type"], **{k: v for k, v in config.items() if k != "model_type"})
+    model_config = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
     model = transformers.AutoModelForCausalLM.from_config(model_config, dtype=torch.float32).eval()
     missing, unexpected = model.load_state_dict(state, strict=False)
     tied = {"lm_head.weight"} if config.get("tie_word_embeddings") else set()
@@ -110,10 +110,13 @@ def main():
     reference, layers = reference_model(args.export)
     tokens = torch.arange(32) * 37 % reference.config.vocab_size
     expected = logits_of(reference, tokens)
+    options, quantization = {}, read_folder(args.export)[2]
+    if quantization["quant_method"] == "gptq":  # the kernel that keeps the weights as they are in the file
+        options["quantization_config"] = transformers.GPTQConfig(bits=quantization["bits"], backend="gptq_torch")
     good = True
     for dtype in (torch.float32, "auto"):
-        reader = transformers.AutoModelForCausalLM.from_pretrained(args.export, dtype=dtype, device_map="cpu").eval()
-        actual = logits_of(reader, tokens)
+        reader = transformers.AutoModelForCausalLM.from_pretrained(args.export, dtype=dtype, device_map="cpu", **options)
+        actual = logits_of(reader.eval(), tokens)
         modules = dict(reader.named_modules())
         weights = {n: reader_weight(modules[n]) for n in layers}
         exact = [n for n in layers if torch.equal(weights[n].float(), layers[n])]
@@ -126,7 +129,8 @@ def main():
         good &= compare(f"dtype={dtype}: logits", expected, actual, tolerance)
         if args.logits:
             file = load_file(args.logits)
-            good &= compare(f"dtype={dtype}: logits of {args.logits.name}", file["logits"], logits_of(reader, file["tokens"]), tolerance)
+            actual = logits_of(reader, file["tokens"])
+            good &= compare(f"dtype={dtype}: logits of {args.logits.name}", file["logits"], actual, tolerance)
     sys.exit(0 if good else 1)
 
 
