@@ -18,13 +18,12 @@ class RansEncoder {
 
   void push(std::size_t i, std::int32_t level, const RansTable& table) {
     auto& state = states_[i % states_.size()];
-    const auto slotted = table.weights_.size() - 1;
     auto symbol = static_cast<std::uint64_t>(static_cast<std::int64_t>(level) - table.lowest_);
-    if (symbol >= slotted || table.frequency_[symbol] == 0) {
-      symbol = slotted;
+    if (symbol >= table.escape() || table.shares_[symbol].frequency == 0) {
+      symbol = table.escape();
       push_raw(state, zigzag(level));
     }
-    push(state, table.frequency_[symbol], table.start_[symbol], table.precision_);
+    push(state, table.shares_[symbol].frequency, table.shares_[symbol].start, table.precision_);
   }
   std::vector<std::byte> finish() && {
     std::vector<std::byte> bytes;
@@ -79,12 +78,7 @@ RansDecoder::RansDecoder(std::span<const std::byte> bytes, std::span<const RansT
   }
 }
 
-void RansDecoder::refill(std::uint32_t& state) {
-  if (at_ == bytes_.size()) fail_input(where_, "ends at byte {} within level {}", at_, turn_ - 1);
-  state =
-      state << 16 | std::to_integer<std::uint32_t>(bytes_[at_]) | std::to_integer<std::uint32_t>(bytes_[at_ + 1]) << 8;
-  at_ += 2;
-}
+void RansDecoder::exhausted() const { fail_input(where_, "ends at byte {} within level {}", at_, turn_ - 1); }
 
 std::uint32_t RansDecoder::raw(std::uint32_t& state, int count) {
   const auto value = state & ((1u << count) - 1);

@@ -38,14 +38,17 @@ class RansTable {
  private:
   friend class RansEncoder;
   friend class RansDecoder;
+  struct Share {
+    std::uint16_t frequency, start;  // slots of a symbol: how many, the first
+  };
   void apportion();
+  std::size_t escape() const { return shares_.size() - 1; }
 
-  int precision_ = 12;                    // log2 of the number of slots
-  std::int32_t lowest_ = 0;               // level of symbol 0
-  std::vector<std::uint16_t> weights_;    // [symbols], rounded counts as stored; the last symbol is the escape
-  std::vector<std::uint16_t> frequency_;  // [symbols], in slots
-  std::vector<std::uint16_t> start_;      // [symbols], sum of the frequencies before
-  std::vector<std::uint16_t> symbols_;    // [2^precision], the symbol of each slot
+  int precision_ = 12;                  // log2 of the number of slots
+  std::int32_t lowest_ = 0;             // level of symbol 0
+  std::vector<std::uint16_t> weights_;  // [symbols], rounded counts as stored; the last symbol is the escape
+  std::vector<Share> shares_;           // [symbols]
+  std::vector<std::uint16_t> symbols_;  // [2^precision], the symbol of each slot
 };
 
 /// The tables of all classes with version and checks; at most kMaxRansClasses.
@@ -69,16 +72,23 @@ class RansDecoder {
     const auto& table = tables_[cls];
     const auto slot = state & ((1u << table.precision_) - 1);
     const auto symbol = table.symbols_[slot];
-    state = table.frequency_[symbol] * (state >> table.precision_) + slot - table.start_[symbol];
+    const auto share = table.shares_[symbol];
+    state = share.frequency * (state >> table.precision_) + slot - share.start;
     if (state < 1u << 16) refill(state);
-    if (symbol == table.frequency_.size() - 1) return escaped(state);
+    if (symbol == table.escape()) return escaped(state);
     return table.lowest_ + symbol;
   }
   /// Throws Error{bad_input} unless the stream ends here as its encoder began it.
   void finish() const;
 
  private:
-  void refill(std::uint32_t& state);
+  void refill(std::uint32_t& state) {
+    if (at_ == bytes_.size()) exhausted();
+    state = state << 16 | std::to_integer<std::uint32_t>(bytes_[at_]) |
+            std::to_integer<std::uint32_t>(bytes_[at_ + 1]) << 8;
+    at_ += 2;
+  }
+  [[noreturn]] void exhausted() const;
   std::int32_t escaped(std::uint32_t& state);
   std::uint32_t raw(std::uint32_t& state, int count);
 

@@ -68,34 +68,33 @@ RansTable::RansTable(const LevelCounts& counts) {
 // 1) is smallest. In integers, so that every reader arrives at the same frequencies.
 void RansTable::apportion() {
   const auto total = std::accumulate(weights_.begin(), weights_.end(), std::uint64_t{0});
-  frequency_.resize(weights_.size());
+  shares_.assign(weights_.size(), {});
   const auto slots = std::uint64_t{1} << precision_;
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     if (weights_[i] > 0)
-      frequency_[i] = static_cast<std::uint16_t>(std::max<std::uint64_t>(1, weights_[i] * slots / total));
-    sum += frequency_[i];
+      shares_[i].frequency = static_cast<std::uint16_t>(std::max<std::uint64_t>(1, weights_[i] * slots / total));
+    sum += shares_[i].frequency;
   }
   const auto claims_more = [&](std::size_t a, std::size_t b, int sign) {
-    return weights_[a] * (2ll * frequency_[b] + sign) > weights_[b] * (2ll * frequency_[a] + sign);
+    return weights_[a] * (2ll * shares_[b].frequency + sign) > weights_[b] * (2ll * shares_[a].frequency + sign);
   };
   for (; sum < slots; ++sum) {
     std::size_t most = 0;
     for (std::size_t i = 1; i < weights_.size(); ++i)
       if (claims_more(i, most, 1)) most = i;
-    ++frequency_[most];
+    ++shares_[most].frequency;
   }
   for (; sum > slots; --sum) {
     std::size_t least = weights_.size();
     for (std::size_t i = 0; i < weights_.size(); ++i)
-      if (frequency_[i] > 1 && (least == weights_.size() || claims_more(least, i, -1))) least = i;
-    --frequency_[least];
+      if (shares_[i].frequency > 1 && (least == weights_.size() || claims_more(least, i, -1))) least = i;
+    --shares_[least].frequency;
   }
-  start_.resize(weights_.size());
   symbols_.clear();
   for (std::size_t i = 0; i < weights_.size(); ++i) {
-    start_[i] = static_cast<std::uint16_t>(symbols_.size());
-    symbols_.insert(symbols_.end(), frequency_[i], static_cast<std::uint16_t>(i));
+    shares_[i].start = static_cast<std::uint16_t>(symbols_.size());
+    symbols_.insert(symbols_.end(), shares_[i].frequency, static_cast<std::uint16_t>(i));
   }
   assert(symbols_.size() == slots);
 }
@@ -134,11 +133,12 @@ RansTable::RansTable(BitReader& in) {
 }
 
 double RansTable::bits(std::int32_t level) const {
-  const auto bits_of = [&](std::size_t symbol) { return precision_ - std::log2(frequency_[symbol]); };
+  const auto bits_of = [&](std::size_t symbol) { return precision_ - std::log2(shares_[symbol].frequency); };
   const auto symbol = static_cast<std::int64_t>(level) - lowest_;
-  if (symbol >= 0 && symbol < std::ssize(weights_) - 1 && frequency_[static_cast<std::size_t>(symbol)] > 0)
+  if (symbol >= 0 && symbol < static_cast<std::int64_t>(escape()) &&
+      shares_[static_cast<std::size_t>(symbol)].frequency > 0)
     return bits_of(static_cast<std::size_t>(symbol));
-  return bits_of(weights_.size() - 1) + 6 + std::bit_width(zigzag(level));
+  return bits_of(escape()) + 6 + std::bit_width(zigzag(level));
 }
 
 std::vector<std::byte> write_rans_tables(std::span<const RansTable> tables) {

@@ -1,11 +1,9 @@
 #include "codec/tuple_stream.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cassert>
 #include <cstring>
-#include <optional>
 
 #include "codec/tuple_map.h"
 
