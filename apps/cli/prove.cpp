@@ -28,6 +28,9 @@ void print_ends(const ProveResult& r) {
   fmt::print("the bound is attained: target in the corner of its box, error / bound = {:.9f}\n", r.attained);
   fmt::print("\nwhere the equality ends (random layer, 4 bits)\n");
   for (const auto& d : r.departures) fmt::print("  {:<66} {:>5} of {} integers differ\n", d.change, d.different, d.of);
+  fmt::print("\norders redistribute the pivots (random layer)\n  {:<36} {:>12} {:>26}\n", "decided", "log2 product",
+             "sum, of rounding's");
+  for (const auto& o : r.orders) fmt::print("  {:<36} {:>12.6f} {:>26.4f}\n", o.order, o.log2_pivot, o.pivot_sum);
   fmt::print("\nwhere double precision ends: error vectors against data space\n  {:<36} {:>12} {:>26}\n",
              "pairs of columns that agree to", "GPTQ", "nearest plane from H");
   for (const auto& p : r.precision)

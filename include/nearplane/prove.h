@@ -45,10 +45,18 @@ struct Departure {
   std::int64_t different = 0, of = 0;
 };
 
+/// The random layer in one order of its columns: the product of the pivots stays, their sum and with it the bound
+/// moves.
+struct OrderSummary {
+  std::string order;
+  double log2_pivot = 0;  // mean over columns of log2 L_kk^2
+  double pivot_sum = 0;   // sum L_kk^2 / tr H: what feedback leaves of the error of rounding
+};
+
 /// GPTQ as published on columns that agree to `digits` digits, against nearest plane in data space.
 struct Precision {
   int digits = 0;
-  double gptq = 0, parameter_space = 0;  // gaps as in Comparison
+  double gptq = 0, parameter_space = 0;  // gaps as in Comparison; infinite where the factorisation fails
 };
 
 /// Expected relative error of absmax grids from second moments alone, and what was measured.
@@ -62,12 +70,14 @@ struct ProveResult {
   std::int64_t exact_lattices = 0, exact_ties = 0, exact_different = 0;  // in fractions: targets, pivots and codes
   double attained = 0;  // error over bound for a target in the corner of its box
   std::vector<Departure> departures;
+  std::vector<OrderSummary> orders;
   std::vector<Precision> precision;
   std::vector<Prediction> predictions;
   bool passed = false;  // all that must agree agrees, all that must differ differs, bounds hold
 };
 
-/// Error{bad_input} for options out of range and a layer the model does not have; as open_network and calibration do.
+/// Error{bad_input} for options out of range (rows up to 1024, columns 2 to 4096) and a layer the model does not have;
+/// as open_network and calibration do.
 ProveResult prove(const ProveOptions& options, Observer& observer);
 
 }  // namespace nearplane

@@ -6,6 +6,9 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "lattice/bound.h"
+#include "lattice/data_factor.h"
+#include "lattice/order.h"
 #include "lattice/predict.h"
 #include "pipeline/layer_case.h"
 #include "pipeline/prove_layer.h"
@@ -20,8 +23,8 @@ constexpr std::int64_t kColumns = 64;  // of the synthetic layers
 constexpr std::int64_t kLattices = 200;
 
 void check_options(const ProveOptions& options) {
-  if (options.rows < 1) fail_input("rows", "{} targets are none", options.rows);
-  if (options.columns < 2) fail_input("columns", "{} are too few to have feedback", options.columns);
+  if (options.rows < 1 || options.rows > 1024) fail_input("rows", "{} is outside 1 to 1024", options.rows);
+  if (options.columns < 2 || options.columns > 4096) fail_input("columns", "{} is outside 2 to 4096", options.columns);
   if (options.model.empty() && !options.layer.empty()) fail_input("layer", "'{}' of which model?", options.layer);
   if (options.calibration.samples < 1) fail_input("samples", "{} windows are none", options.calibration.samples);
   if (options.calibration.length < 2) fail_input("length", "a window of {} is too short", options.calibration.length);
@@ -109,14 +112,41 @@ void find_departures(const LayerCase& layer, ProveResult& out) {
   note("no feedback: rounding to nearest", nearest_plane(p, diagonal).codes);
 }
 
+void find_orders(const LayerCase& layer, ProveResult& out) {
+  lattice::DataFactor data(layer.x.cols());
+  data.add<double>(layer.x.view(), layer.name);
+  const auto h = data.gram();
+  double trace = 0;
+  for (std::int64_t j = 0; j < h.cols(); ++j) trace += h(j, j);
+  const auto note = [&](const char* name, const std::vector<std::int64_t>& order) {
+    const auto factor = lattice::factorize<double>(h, order, 0).factor;
+    double sum = 0;
+    for (const double pivot : factor.pivots) sum += pivot * pivot;
+    const double columns = static_cast<double>(h.cols());
+    out.orders.push_back({name, lattice::log_determinant(factor) / std::log(2.0) / columns, sum / trace});
+  };
+  auto increasing = lattice::decreasing_diagonal_order(h);
+  std::reverse(increasing.begin(), increasing.end());
+  note("by increasing H_jj", lattice::given_order(h, increasing, layer.name));
+  note("as stored", lattice::natural_order(h));
+  note("by decreasing H_jj (act-order)", lattice::decreasing_diagonal_order(h));
+  note("least pivot last (min-pivot)", lattice::min_pivot_order(h, 0));
+}
+
 // Where double precision ends: pairs of columns that agree to more and more digits.
 void find_precision(std::uint64_t seed, ProveResult& out) {
   for (int digits = 1; digits <= 5; ++digits) {
     auto r = reference_problem(paired_case(1, 12, digits, seed), 8);
     r.problem.max_code = -1;
     const auto exact = nearest_plane_in_data_space(r.problem, r.x);
-    const auto gap = [&](const auto& solution) { return compare("", r.problem, exact, solution).gap; };
-    out.precision.push_back({digits, gap(gptq(r.problem, r.h)), gap(nearest_plane(r.problem, r.h))});
+    const auto gap = [&](const auto& algorithm) {
+      try {
+        return compare("", r.problem, exact, algorithm(r.problem, r.h)).gap;
+      } catch (const Error&) {  // what rounding left of the matrix is not positive definite
+        return HUGE_VAL;
+      }
+    };
+    out.precision.push_back({digits, gap(gptq<double>), gap(nearest_plane<double>)});
   }
 }
 
@@ -177,6 +207,7 @@ ProveResult prove(const ProveOptions& options, Observer& observer) {
   prove_exactly(options.seed, out);
   out.attained = attained_in_the_corner(random);
   find_departures(random, out);
+  find_orders(random, out);
   find_precision(options.seed, out);
   predict(options.seed, out);
   out.passed = all_hold(out);

@@ -120,7 +120,7 @@ ProvedLayer prove_layer(const LayerCase& layer, int bits, double step_factor) {
   out.comparisons.push_back(
       compare("nearest plane in data space (Gram-Schmidt of X)", p, plane, nearest_plane_in_data_space(p, r.x)));
   out.comparisons.push_back(compare("GPTQ (U of the inverse of H)", p, plane, gptq(p, r.h)));
-  out.comparisons.push_back(compare("GPTQ back to front (QR)", p, plane, gptq_back_to_front(p, r.h)));
+  out.comparisons.push_back(compare("GPTQ back to front (R of H)", p, plane, gptq_back_to_front(p, r.h)));
   out.comparisons.push_back(compare("OBQ (inverse of what is left of H)", p, plane, obq(p, r.h)));
 
   lattice::DataFactor data(layer.x.cols());
