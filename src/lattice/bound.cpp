@@ -93,6 +93,7 @@ std::vector<double> eigenvalues(const Matrix<double>& h) {
 std::vector<double> squared_pivots(const Matrix<double>& h) {
   const auto factor = factorize<float>(h, natural_order(h), 0).factor;
   std::vector<double> out(static_cast<std::size_t>(h.cols()));
+  if (factor.repairs > 1) return out;  // more added than counts as nothing
   for (std::int64_t k = 0; k < factor.rank(); ++k) out[factor.order[k]] = factor.pivots[k] * factor.pivots[k];
   return out;
 }
@@ -112,7 +113,5 @@ double error_limit(std::vector<double> lambda, std::span<const double> variances
   }
   return water.error(std::exp2(high));
 }
-
-double bits_above_limit(double error, double limit) { return std::log2(error / limit) / 2; }
 
 }  // namespace nearplane::lattice

@@ -19,15 +19,16 @@ namespace nearplane::lattice {
 /// Sum over all rows of the worst case, for the damped H.
 double error_bound(const Factor& factor, const Grid& grid);
 
-/// log det of the damped H over the order: the same for every order of the same coordinates. -inf never: pivots > 0.
+/// log det of the damped H over the order: the same for every order of the same coordinates.
 double log_determinant(const Factor& factor);
 
 /// Eigenvalues of h [n,n], lower triangle valid, finite, positive semidefinite; ascending, none negative.
 /// Cost: 4/3 n^3, half of it bound by memory, on one thread.
 std::vector<double> eigenvalues(const Matrix<double>& h);
 
-/// L_kk^2 of h without damping, [n] by coordinate, natural order; 0 for a coordinate with H_jj = 0. Where h is singular
-/// the ladder of factorize adds 1e-8 of the mean diagonal entry. Cost: n^3 / 3, on all threads.
+/// L_kk^2 of h without damping, [n] by coordinate, natural order; 0 for a coordinate with H_jj = 0. Where h is
+/// singular, with 1e-8 of the mean diagonal entry added; all 0, which limits nothing, if that does not make it positive
+/// definite. Cost: n^3 / 3, on all threads.
 std::vector<double> squared_pivots(const Matrix<double>& h);
 
 /// Least mean error, summed over rows, of any code with `bits` >= 0 per weight for independent Gaussian weights, those
@@ -37,8 +38,5 @@ std::vector<double> squared_pivots(const Matrix<double>& h);
 /// which give the same at high rate (every v_i lambda_j above theta) and less below. Weights of another distribution,
 /// or a lucky row, can be cheaper.
 double error_limit(std::vector<double> lambda, std::span<const double> variances, double bits);
-
-/// Bits per weight that an optimal code would need less for the same error: log2(error / limit) / 2.
-double bits_above_limit(double error, double limit);
 
 }  // namespace nearplane::lattice

@@ -149,11 +149,8 @@ TEST(SquaredPivots, ByHandAndOfSingularMatrices) {
   const auto singular = squared_pivots(random_gram(60, 5, 1));
   EXPECT_EQ(singular.size(), 60);
   for (const double p : singular) EXPECT_GT(p, 0);
-}
-
-TEST(ErrorLimit, NearestPlaneOnUniformStepsIsAQuarterBitAboveAtHighRate) {
-  // Equal pivots (WaterSIC's spacing) leave 0.2546 bit: the normalised second moment of an interval against a sphere.
-  EXPECT_NEAR(bits_above_limit(1.0 / 12, 1 / (2 * M_PI * M_E)), 0.2546, 1e-4);
+  h(2, 0) = 20;  // indefinite
+  EXPECT_EQ(squared_pivots(h), (std::vector<double>{0, 0, 0}));
 }
 
 }  // namespace

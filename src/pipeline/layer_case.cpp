@@ -1,8 +1,8 @@
 #include "pipeline/layer_case.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -109,7 +109,7 @@ LayerCase random_case(std::int64_t rows, std::int64_t columns, std::uint64_t see
   return {"random layer", damped(x.view(), order), gaussian_weights(rows, columns, rng)};
 }
 
-LayerCase paired_case(std::int64_t rows, std::int64_t columns, double digits, std::uint64_t seed) {
+LayerCase paired_case(std::int64_t rows, std::int64_t columns, int digits, std::uint64_t seed) {
   Rng rng(seed);
   auto x = common_and_noise(2 * columns, columns, rng);
   for (std::int64_t t = 0; t < x.rows(); ++t)
@@ -128,6 +128,7 @@ LayerCase model_case(const ProveOptions& options, Observer& observer) {
   const auto weights = network.weights->rows(name + ".weight");
   const auto rows = std::min(options.rows, weights->rows());
   const auto order = act_order(inputs, std::min(options.columns, inputs.cols()));
+  if (order.empty()) fail_input(name, "its first {} inputs are always zero", std::min(options.columns, inputs.cols()));
   Matrix<float> whole(rows, weights->cols()), w(rows, std::ssize(order));
   weights->decode(0, rows, whole.data());
   for (std::int64_t i = 0; i < rows; ++i)

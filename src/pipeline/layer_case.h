@@ -17,9 +17,8 @@ struct LayerCase {
 /// Inputs with a common part and sizes up to 20 apart, Gaussian weights, damping 0.01.
 LayerCase random_case(std::int64_t rows, std::int64_t columns, std::uint64_t seed);
 
-/// The same in pairs of columns that agree to `digits` digits, without damping. Half a digit is
-/// the condition number at which double precision shows every algorithm the same.
-LayerCase paired_case(std::int64_t rows, std::int64_t columns, double digits, std::uint64_t seed);
+/// Pairs of columns that agree to `digits` digits, of one size, without damping: badly conditioned.
+LayerCase paired_case(std::int64_t rows, std::int64_t columns, int digits, std::uint64_t seed);
 
 /// The first options.rows outputs and options.columns inputs of a layer, in act-order, its inputs from
 /// options.calibration with nothing quantized before it, damping 0.01. Errors of prove().

@@ -197,7 +197,7 @@ ProveResult prove(const ProveOptions& options, Observer& observer) {
   };
   const auto random = random_case(options.rows, kColumns, options.seed);
   const auto paired = paired_case(options.rows, kColumns, 1, options.seed);
-  // Absmax steps; then steps of half the size, whose range half of the targets leave.
+  // Steps of twice the absmax rule, so that feedback stays in range; then of half of it, which clips.
   add(random, 8, 2), add(random, 3, 0.5);
   add(paired, 8, 2), add(paired, 3, 0.5);
   if (!options.model.empty()) {

@@ -7,10 +7,11 @@
 
 namespace nearplane {
 
-/// The problem the references see: one scale per row, range and zero point of absmax rounding with `bits`.
+/// The problem the references see: codes of `bits`, zero point in the middle, one step per row: `step_factor` times the
+/// absmax rule's largest magnitude / (2^(bits-1) - 1).
 struct ReferenceProblem {
   lattice::reference::Problem<double> problem;
-  lattice::reference::Dense<double> x, h;  // inputs, and x^T x
+  lattice::reference::Dense<double> x, h;  // inputs [T, n], x^T x [n, n]
 };
 ReferenceProblem reference_problem(const LayerCase& layer, int bits, double step_factor = 1);
 
