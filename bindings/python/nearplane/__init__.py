@@ -1,0 +1,1 @@
+"""Weights of language models as closest vectors of a lattice."""
