@@ -124,6 +124,33 @@ TEST(QuantizeLinear, RoundingIsTheNearestLevelWithAndWithoutGramMatrix) {
   EXPECT_LT(blind.record.clipped_share, 0.02);
 }
 
+TEST(QuantizeLinear, SolversAndRoundsRankAsTheyShould) {
+  const auto w = random_weights(200, 128, 30);
+  const auto h = random_gram(128, 400, 31);
+  const Hessian hessian(h, Order::act, 0.01, "h");
+  const auto record = [&](Solver solver, int rounds, int bits, bool symmetric) {
+    auto o = options(bits, symmetric);
+    o.solver = solver, o.alternate = rounds;
+    const auto layer = quantize_linear(w, &hessian, o, "w");
+    layer.tensor.validate("w");
+    EXPECT_LT(layer.record.certificate, 1e-4);
+    EXPECT_NEAR(layer.record.expectation * 3, layer.record.bound, 1e-12);
+    return layer.record.error;
+  };
+  for (const int bits : {2, 3, 4})
+    for (const bool symmetric : {false, true}) {
+      const double plane = record(Solver::nearest_plane, 0, bits, symmetric);
+      const double beam = record(Solver::kbest, 0, bits, symmetric);
+      const double one = record(Solver::nearest_plane, 1, bits, symmetric);
+      const double three = record(Solver::nearest_plane, 3, bits, symmetric);
+      const double both = record(Solver::kbest, 3, bits, symmetric);
+      EXPECT_LT(beam, 0.985 * plane);
+      EXPECT_LT(one, 0.995 * plane);
+      EXPECT_LT(three, one);
+      EXPECT_LT(both, 0.995 * three);
+    }
+}
+
 TEST(QuantizeLinear, DeadColumnsAreRecordedAndRounded) {
   const auto w = random_weights(10, 64, 7);
   auto h = random_gram(64, 100, 8);
@@ -167,12 +194,16 @@ TEST(QuantizeLinear, FeedbackBeyondF32IsRedoneInDouble) {
   h(0, 0) = 2e40, h(1, 0) = 1e-5, h(1, 1) = 1e-50;
   const Hessian hessian(h, Order::natural, 1e-200, "h");
   const auto w = random_weights(20, 2, 13);
-  const auto layer =
-      quantize_linear(w, &hessian, options(3, false, Method::nearest_plane, ScaleSearch::minmax, 2), "w");
-  EXPECT_EQ(layer.record.repairs, 0);
-  EXPECT_LT(layer.record.certificate, 1e-3);
-  EXPECT_GT(layer.record.error, 0);
-  EXPECT_LT(layer.record.error, 1);
+  for (const Solver solver : {Solver::nearest_plane, Solver::kbest})
+    for (const int rounds : {0, 3}) {
+      auto o = options(3, false, Method::nearest_plane, ScaleSearch::minmax, 2);
+      o.solver = solver, o.alternate = rounds;
+      const auto layer = quantize_linear(w, &hessian, o, "w");
+      EXPECT_EQ(layer.record.repairs, 0);
+      EXPECT_LT(layer.record.certificate, 1e-3);
+      EXPECT_GT(layer.record.error, 0);
+      EXPECT_LT(layer.record.error, 1);
+    }
 }
 
 TEST(QuantizeLinear, SmallestShapes) {
@@ -203,12 +234,12 @@ TEST(QuantizeLinear, SameBytesForAnyNumberOfThreads) {
   const auto w = random_weights(300, 192, 18);
   const auto h = random_gram(192, 250, 19);
   set_thread_count(1);
-  const auto one =
-      quantize_linear(w, std::make_unique<Hessian>(h, Order::act, 0.01, "h").get(), options(3, false), "w");
+  auto o = options(3, false);
+  o.solver = Solver::kbest;
+  const auto one = quantize_linear(w, std::make_unique<Hessian>(h, Order::act, 0.01, "h").get(), o, "w");
   for (const int threads : {2, 3}) {
     set_thread_count(threads);
-    const auto many =
-        quantize_linear(w, std::make_unique<Hessian>(h, Order::act, 0.01, "h").get(), options(3, false), "w");
+    const auto many = quantize_linear(w, std::make_unique<Hessian>(h, Order::act, 0.01, "h").get(), o, "w");
     EXPECT_EQ(one.tensor.codes, many.tensor.codes);
     EXPECT_EQ(one.tensor.scales, many.tensor.scales);
     EXPECT_EQ(one.tensor.zeros, many.tensor.zeros);
@@ -229,6 +260,18 @@ TEST(QuantizeLinear, RefusesBadInput) {
     expect_error(ErrorCode::bad_input, {"blk.3", "(2, 33)", bad > 0 ? "inf" : "nan"}, [&] {
       quantize_linear(w, nullptr, options(3, false, Method::rounding, ScaleSearch::minmax), "blk.3");
     });
+  }
+  for (const int beam : {0, 3, 32, -1}) {
+    auto wrong = options(3, false);
+    wrong.beam = beam;
+    expect_error(ErrorCode::bad_input, {"blk.3", std::to_string(beam), "16"},
+                 [&] { quantize_linear(w, nullptr, wrong, "blk.3"); });
+  }
+  for (const int rounds : {-1, 101}) {
+    auto wrong = options(3, false);
+    wrong.alternate = rounds;
+    expect_error(ErrorCode::bad_input, {"blk.3", std::to_string(rounds)},
+                 [&] { quantize_linear(w, nullptr, wrong, "blk.3"); });
   }
   auto h = random_gram(8, 20, 21);
   h(6, 2) = std::numeric_limits<double>::quiet_NaN();
