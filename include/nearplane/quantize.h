@@ -43,7 +43,7 @@ struct GridOptions {
   Method method = Method::nearest_plane;
   Solver solver = Solver::nearest_plane;
   int beam = 8;       // of Solver::kbest: 1, 2, 4, 8 or 16
-  int alternate = 3;  // rounds of steps given codes, codes given steps after Method::nearest_plane; 0 to 100
+  int alternate = 4;  // rounds of steps given codes, codes given steps after Method::nearest_plane; 0 to 100
   Order order = Order::act;
   ScaleSearch scales = ScaleSearch::pivots;
   double damping = 0.01;  // lambda of H + lambda mean(diag H) I; raised by the ladder when the factorisation fails

@@ -16,9 +16,9 @@ constexpr int kLargestBeam = 16;           // a power of two, as is every beam
 /// The survivors of a tile. Arrays are in a layout of the kernel: strips of as many rows as a vector holds.
 template <class T>
 struct Beam {
-  int size;               // K: 1, 2, 4, 8 or 16
-  std::int64_t open = 0;  // columns [open, next to decide) are open: survivors may differ; before it there is one past
-  Matrix<T> cost;         // [K x kTileRows] sum e_k^2 less what `settled` of the caller holds; infinite: no survivor
+  int size;                      // K
+  std::int64_t open = 0;         // columns from here to the next one to decide are open; those before it are closed
+  Matrix<T> cost;                // [K x kTileRows] sum e_k^2 less the least one so far; infinite: no survivor
   Matrix<T> codes, differences;  // [kOpenColumns + kBeamLeaf, K x kTileRows] of the open columns, the first at 0
 
   explicit Beam(int size);

@@ -42,6 +42,7 @@ void decide_all(RowTile<T>& tile, int size, std::int64_t rank) {
 template <class T>
 Outcome kbest(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid, int beam,
               MatrixView<std::uint8_t> codes) {
+  assert(grid.max_code >= 1);  // every level has a neighbour
   return solve_by_tiles<T>(w, l, grid, codes, [&](RowTile<T>& tile) { decide_all(tile, beam, l.factor.rank()); });
 }
 

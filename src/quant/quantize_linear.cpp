@@ -141,31 +141,16 @@ void keep_better(const Candidate& other, Candidate& best) {
   }
 }
 
-// `rounds` of codes and steps in turn, row by row only where they helped.
-template <class T>
-void improve(const Matrix<float>& w, const lattice::Triangle<T>& triangle, const Metric<T>& metric, int rounds,
-             Candidate& best) {
-  Candidate other{copy(best.grid), best.codes.clone(), {}};
-  alternate(w.view(), metric, rounds, other.grid, other.codes.view());
-  other.outcome = lattice::assess<T>(w.view(), triangle, other.grid, other.codes.view());
-  keep_better(other, best);
-}
-
-// Steps are fitted to nearest plane's codes, which is as good as fitting them to K-best's; K-best decides on the steps
-// found, and one more round fits what it changed.
+// Codes for the searched steps, then codes and steps in turn, row by row only where that helped.
 template <class T>
 Candidate solve(const Matrix<float>& w, const Hessian::State& hessian, const lattice::Triangle<T>& triangle,
                 const GridOptions& options, const lattice::Grid& grid) {
-  const bool alternates = options.alternate > 0;
-  auto best = decide(w, triangle, alternates ? Solver::nearest_plane : options.solver, options.beam, grid);
-  if (!alternates) return best;
-  const Metric<T> metric(hessian.gram, triangle.factor);
-  improve(w, triangle, metric, options.alternate, best);
-  if (options.solver == Solver::kbest) {
-    auto other = decide(w, triangle, options.solver, options.beam, best.grid);
-    improve(w, triangle, metric, 1, other);
-    keep_better(other, best);
-  }
+  auto best = decide(w, triangle, options.solver, options.beam, grid);
+  if (options.alternate == 0) return best;
+  Candidate other{copy(grid), best.codes.clone(), {}};
+  alternate(w.view(), Metric<T>(hessian.gram, triangle.factor), options.alternate, other.grid, other.codes.view());
+  other.outcome = lattice::assess<T>(w.view(), triangle, other.grid, other.codes.view());
+  keep_better(other, best);
   best.outcome = lattice::assess<T>(w.view(), triangle, best.grid, best.codes.view());
   return best;
 }
