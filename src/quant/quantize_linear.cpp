@@ -230,6 +230,8 @@ void check_search(const GridOptions& options, const std::string& where) {
   constexpr int kMostRounds = 100;
   if (std::find(kBeams.begin(), kBeams.end(), options.beam) == kBeams.end())
     fail_input(where, "a beam of {} is not 1, 2, 4, 8 or 16", options.beam);
+  if (options.method == Method::rounding && options.solver != Solver::nearest_plane)
+    fail_input(where, "plain rounding leaves K-best nothing to decide");
   if (options.alternate < 0 || options.alternate > kMostRounds)
     fail_input(where, "{} alternating rounds are outside 0 to {}", options.alternate, kMostRounds);
 }

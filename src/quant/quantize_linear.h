@@ -26,7 +26,7 @@ class Hessian {
   std::unique_ptr<State> state_;
 };
 
-/// Error{bad_input} at `where` for a beam or a number of rounds that quantize_linear cannot use.
+/// Error{bad_input} at `where` for a solver, beam or number of rounds that quantize_linear cannot use.
 void check_search(const GridOptions& options, const std::string& where);
 
 struct QuantizedLayer {

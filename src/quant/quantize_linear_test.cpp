@@ -267,6 +267,9 @@ TEST(QuantizeLinear, RefusesBadInput) {
     expect_error(ErrorCode::bad_input, {"blk.3", std::to_string(beam), "16"},
                  [&] { quantize_linear(w, nullptr, wrong, "blk.3"); });
   }
+  auto rounding = options(3, false, Method::rounding, ScaleSearch::minmax);
+  rounding.solver = Solver::kbest;
+  expect_error(ErrorCode::bad_input, {"blk.3", "K-best"}, [&] { quantize_linear(w, nullptr, rounding, "blk.3"); });
   for (const int rounds : {-1, 101}) {
     auto wrong = options(3, false);
     wrong.alternate = rounds;
