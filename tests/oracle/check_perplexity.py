@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Perplexity of the unquantized demo model: ours against transformers' on the same tokens, within 0.1 %.
+"""Perplexity of a model as nearplane computes it against transformers' on the same tokens, within 0.1 %.
 
-    check_perplexity.py MODEL.gguf TOKENIZER.json NEARPLANE TEXT [--length 512] [--windows 8]
+    check_perplexity.py --ours MODEL|STORE --theirs FOLDER|MODEL.gguf --tokenizer tokenizer.json --text FILE
+                        [--nearplane PROGRAM] [--length 512] [--windows 4]
 
-transformers dequantizes the GGUF file itself; the tokens come from Hugging Face's tokenizer.
+`theirs` is the same model for transformers: a GGUF file, which it dequantizes itself, or an exported folder. The tokens
+are those of Hugging Face's tokenizer, and nearplane must count as many.
 """
 import argparse
 import json
 import math
+import pathlib
 import subprocess
 
 import torch
@@ -15,9 +18,13 @@ import transformers
 from tokenizers import Tokenizer
 
 
-def reference(model_path, tokens, length, windows):
-    folder, file = str(model_path).rsplit("/", 1)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()
+def load(path):
+    path = pathlib.Path(path)
+    where, more = (path.parent, {"gguf_file": path.name}) if path.suffix == ".gguf" else (path, {})
+    return transformers.AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **more).eval()
+
+
+def perplexity(model, tokens, length, windows):
     total = 0.0
     with torch.no_grad():
         for w in range(windows):
@@ -29,23 +36,23 @@ def reference(model_path, tokens, length, windows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("tokenizer")
-    parser.add_argument("nearplane")
-    parser.add_argument("text")
+    for name in ("--ours", "--theirs", "--tokenizer", "--text"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--nearplane", default="build/release/apps/cli/nearplane")
     parser.add_argument("--length", type=int, default=512)
-    parser.add_argument("--windows", type=int, default=8)
+    parser.add_argument("--windows", type=int, default=4)
     args = parser.parse_args()
     text = open(args.text, encoding="utf-8", newline="").read()
     tokens = Tokenizer.from_file(args.tokenizer).encode(text, add_special_tokens=False).ids
-    theirs = reference(args.model, tokens, args.length, args.windows)
+    theirs = perplexity(load(args.theirs), tokens, args.length, args.windows)
     ours = json.loads(subprocess.run(
-        [args.nearplane, "eval", args.model, "--text", args.text, "--length", str(args.length), "--windows",
+        [args.nearplane, "eval", args.ours, "--text", args.text, "--length", str(args.length), "--windows",
          str(args.windows), "--json", "-q"], check=True, stdout=subprocess.PIPE, text=True).stdout)
     if ours["text_tokens"] != len(tokens):
         raise SystemExit(f"{ours['text_tokens']} tokens, the Hugging Face tokenizer makes {len(tokens)}")
     difference = abs(ours["perplexity"] / theirs - 1)
-    print(f"perplexity {ours['perplexity']:.5f}, transformers {theirs:.5f}: {100 * difference:.4f} % apart")
+    print(f"{len(tokens)} tokens alike; perplexity {ours['perplexity']:.5f}, transformers {theirs:.5f}: "
+          f"{100 * difference:.4f} % apart")
     if difference > 1e-3:
         raise SystemExit("more than 0.1 % apart")
 
