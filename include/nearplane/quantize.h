@@ -57,14 +57,24 @@ struct CalibrationOptions {
   std::uint64_t seed = 0;
 };
 
+/// Correction of layers for what the quantized layers before them did to their inputs (docs/methods/drift.md). Costs a
+/// second set of activations, carried through the original weights.
+struct DriftOptions {
+  bool fitted = false;  // the strength in closed form, layer by layer, instead of `strength`
+  double strength = 0;  // 0 = none, 1 = the full correction of least squares
+  bool wanted() const { return fitted || strength > 0; }
+};
+
 struct QuantizeOptions {
   GridOptions grid;
   CalibrationOptions calibration;
+  DriftOptions drift;
   Arithmetic arithmetic = Arithmetic::f32;
   int threads = 0;  // 0 = one per core
 };
 
-/// What happened to one layer. Errors are relative: tr((W-Q) H (W-Q)^T) / tr(W H W^T), H without damping.
+/// What happened to one layer. Errors are relative: tr((W-Q) H (W-Q)^T) / tr(W H W^T), H without damping; with drift
+/// correction W is the corrected target, which is what bound, expectation and limit speak of, too.
 struct LayerRecord {
   std::string name;
   std::int64_t rows = 0, cols = 0;
@@ -78,6 +88,9 @@ struct LayerRecord {
   int repairs = 0;                // times the ladder was climbed
   std::int64_t dead_columns = 0;  // inputs that are always zero
   double certificate = 0;         // |E_identity - E_direct| / E_direct of math section 6
+  double drift_explained = -1;    // share of the drift in the outputs that a linear correction removes; negative: none
+  double drift_strength = 0;      // of the correction that was made
+  double output_error = -1;  // ||X W^T - X^ Q^T||^2 / ||X W^T||^2 against the original model; with drift correction
   double seconds = 0;
 };
 

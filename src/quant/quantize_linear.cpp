@@ -44,12 +44,6 @@ void check_gram(const Matrix<double>& gram, const std::string& where) {
                     where);
 }
 
-void check_weights(const Matrix<float>& w, const std::string& where) {
-  for (std::int64_t i = 0; i < w.rows(); ++i)
-    for (std::int64_t j = 0; j < w.cols(); ++j)
-      if (!std::isfinite(w(i, j))) fail_input(where, "weight ({}, {}) is {}", i, j, w(i, j));
-}
-
 // What an error of column j costs, for the scale search; empty = no search. Columns outside the order cost nothing.
 std::vector<double> column_weights(const Hessian::State* hessian, ScaleSearch search) {
   if (search == ScaleSearch::minmax) return {};
@@ -224,6 +218,14 @@ Hessian::Hessian(const Matrix<double>& gram, Order order, double damping, const 
 }
 
 Hessian::~Hessian() = default;
+const Matrix<double>& Hessian::gram() const { return state_->gram; }
+const lattice::Factor& Hessian::factor() const { return state_->triangle.factor; }
+
+void check_weights(const Matrix<float>& w, const std::string& where) {
+  for (std::int64_t i = 0; i < w.rows(); ++i)
+    for (std::int64_t j = 0; j < w.cols(); ++j)
+      if (!std::isfinite(w(i, j))) fail_input(where, "weight ({}, {}) is {}", i, j, w(i, j));
+}
 
 void check_search(const GridOptions& options, const std::string& where) {
   constexpr std::array kBeams{1, 2, 4, 8, 16};

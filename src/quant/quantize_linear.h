@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "lattice/factor.h"
 #include "nearplane/quantize.h"
 #include "qtensor/quantized_tensor.h"
 #include "tensor/matrix.h"
@@ -21,10 +22,17 @@ class Hessian {
   ~Hessian();
   struct State;
   const State& state() const { return *state_; }
+  /// [n,n], lower triangle valid, without damping.
+  const Matrix<double>& gram() const;
+  /// Order, pivots and damping.
+  const lattice::Factor& factor() const;
 
  private:
   std::unique_ptr<State> state_;
 };
+
+/// Error{bad_input} at `where` naming the first weight that is not finite.
+void check_weights(const Matrix<float>& w, const std::string& where);
 
 /// Error{bad_input} at `where` for a solver, beam or number of rounds that quantize_linear cannot use.
 void check_search(const GridOptions& options, const std::string& where);
