@@ -26,6 +26,15 @@ struct Arguments {
   bool quiet = false;
 };
 
+DriftOptions parse_drift(const std::string& text) {
+  if (text == "none") return {};
+  if (text == "fitted") return {.fitted = true, .strength = 0};
+  DriftOptions drift;
+  if (!CLI::detail::lexical_cast(text, drift.strength))
+    throw CLI::ValidationError("--drift", text + " is neither none, fitted nor a number");
+  return drift;
+}
+
 void print_summary(const Arguments& arguments, const QuantizeResult& result) {
   double worst = -1;
   std::string worst_name;
@@ -84,6 +93,11 @@ void add_quantize(CLI::App& program, Action& action) {
       ->capture_default_str();
   app->add_option("--calib", options.calibration.files,
                   "calibration text, or JSON lines with a \"text\" field; without it the model writes its own");
+  app->add_option_function<std::string>(
+         "--drift", [&options](const std::string& text) { options.drift = parse_drift(text); },
+         "correct layers for what the quantized layers before them did to their inputs: none, a strength in [0, 1], or "
+         "fitted to each layer (none)")
+      ->type_name("none|fitted|STRENGTH");
   app->add_option("--samples", options.calibration.samples, "calibration windows")->capture_default_str();
   app->add_option("--length", options.calibration.length, "tokens of a window")->capture_default_str();
   app->add_option("--seed", options.calibration.seed, "seed of all random choices")->capture_default_str();

@@ -1,7 +1,6 @@
-// One pass over the calibration tokens that quantizes every block on the way. Stage by stage inside a block:
-// (norm, q/k/v), (attention output), (norm, gate/up), (down); the inputs of a stage come from everything before it
-// already quantized, and every linear layer is applied once to every token.
-// Memory: [T, d] activations, [T, heads x head_dim] and [T, f] stage inputs, one Gram matrix, one f32 weight matrix.
+// One pass over the calibration tokens that quantizes every block on the way: the inputs of a stage come from
+// everything before it already quantized. Memory: that of pipeline/stage_walk.h and one f32 weight matrix (with drift
+// correction, a few).
 #pragma once
 
 #include <functional>

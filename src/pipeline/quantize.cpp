@@ -21,13 +21,16 @@ void check_options(const QuantizeOptions& options) {
   if (grid.group < 0) fail_input("group", "{} is negative (0 = one scale per row)", grid.group);
   if (!(grid.damping > 0) || grid.damping > 1) fail_input("damping", "{} is outside (0, 1]", grid.damping);
   check_search(grid, "options");
+  if (!(options.drift.strength >= 0) || options.drift.strength > 1)
+    fail_input("drift", "a strength of {} is outside [0, 1]", options.drift.strength);
   const auto& calibration = options.calibration;
   if (calibration.samples < 1) fail_input("samples", "{} windows are none", calibration.samples);
   if (calibration.length < 2) fail_input("length", "a window of {} tokens is too short", calibration.length);
 }
 
-bool needs_calibration(const GridOptions& grid) {
-  return grid.method != Method::rounding || grid.scales != ScaleSearch::minmax;
+bool needs_calibration(const QuantizeOptions& options) {
+  return options.grid.method != Method::rounding || options.grid.scales != ScaleSearch::minmax ||
+         options.drift.wanted();
 }
 
 // Groups must divide every layer's inputs: found before the work starts, not at layer 6.
@@ -109,7 +112,7 @@ QuantizeResult quantize(const std::filesystem::path& model_path, const std::file
     }
     store.write_part(fmt::format("block-{:05}", block), tensors, {});
   };
-  if (needs_calibration(options.grid)) {
+  if (needs_calibration(options)) {
     const auto windows = windows_for(model_path, options, observer);
     for (const auto& window : windows) result.calibration_tokens += std::ssize(window);
     quantize_calibrated(model, windows, options, observer, keep);

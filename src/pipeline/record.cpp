@@ -32,8 +32,13 @@ Json layer_json(const LayerRecord& layer) {
           {"repairs", layer.repairs},
           {"dead_columns", layer.dead_columns},
           {"certificate", layer.certificate},
+          {"drift_explained", layer.drift_explained},
+          {"drift_strength", layer.drift_strength},
+          {"output_error", layer.output_error},
           {"seconds", layer.seconds}};
 }
+
+Json drift_json(const DriftOptions& drift) { return drift.fitted ? Json("fitted") : Json(drift.strength); }
 
 }  // namespace
 
@@ -62,6 +67,7 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
             {"length", calibration.length},
             {"seed", calibration.seed},
             {"tokens", result.calibration_tokens}}},
+          {"drift", drift_json(options.drift)},
           {"arithmetic", name_of(kArithmetics, options.arithmetic)},
           {"weights", result.weights},
           {"stored_bytes", result.stored_bytes},
@@ -87,6 +93,10 @@ std::vector<LayerRecord> layers_of_record(const Json& record, const std::string&
     layer.clipped_share = number("clipped_share"), layer.damping = number("damping");
     layer.repairs = static_cast<int>(whole("repairs"));
     layer.dead_columns = whole("dead_columns");
+    if (item.contains("output_error")) {  // nor these
+      layer.drift_explained = number("drift_explained"), layer.drift_strength = number("drift_strength");
+      layer.output_error = number("output_error");
+    }
     layer.certificate = number("certificate"), layer.seconds = number("seconds");
     out.push_back(std::move(layer));
   }

@@ -1,0 +1,114 @@
+#include "pipeline/stage_walk.h"
+
+#include "base/check.h"
+#include "runtime/network.h"
+
+namespace nearplane {
+namespace {
+
+constexpr std::int64_t kChunkTokens = 4096;  // tokens that pass a stage at a time; part of the result's definition
+
+}  // namespace
+
+StageWalk::StageWalk(const std::shared_ptr<const Model>& model, std::span<const Window> windows, Arithmetic arithmetic,
+                     bool with_original, const Observer& observer)
+    : model_(model),
+      config_(model->config()),
+      weights_(weights_of(model)),
+      arithmetic_(arithmetic),
+      observer_(observer) {
+  std::vector<Token> tokens;
+  for (const auto& window : windows) {
+    lengths_.push_back(std::ssize(window));
+    tokens.insert(tokens.end(), window.begin(), window.end());
+  }
+  quantized_ = first_activations(tokens);
+  if (with_original) original_ = first_activations(tokens);
+}
+
+StageWalk::Activations StageWalk::first_activations(std::span<const Token> tokens) const {
+  const auto total = std::ssize(tokens);
+  Activations out{.x = Matrix<float>::uninitialized(total, config_.hidden),
+                  .a = Matrix<float>::uninitialized(total, config_.heads * config_.head_dim),
+                  .m = Matrix<float>::uninitialized(total, config_.intermediate),
+                  .normed = {}};
+  embed(*weights_, tokens, out.x.view());
+  return out;
+}
+
+void StageWalk::next_block(const Decide& decide) {
+  lanes_.clear();
+  lanes_.push_back({load_block(*weights_, index_, compute_of(arithmetic_)), quantized_});
+  if (original_) lanes_.push_back({load_block(*weights_, index_, compute_of(arithmetic_)), *original_});
+
+  stage(
+      config_.hidden, "q/k/v", {LinearKind::q, LinearKind::k, LinearKind::v},
+      [&](Lane& lane, Lengths, auto t0, auto count) { return normed(lane.block.attention_norm, lane.at, t0, count); },
+      decide);
+  stage(
+      quantized_.a.cols(), "attention output", {LinearKind::o},
+      [&](Lane& lane, Lengths lengths, auto t0, auto count) {
+        const auto a = lane.at.a.view().rows_at(t0, count);
+        attend(lane.block, config_, lengths, normed(lane.block.attention_norm, lane.at, t0, count), a, {});
+        return MatrixView<const float>(a);
+      },
+      decide);
+  stage(
+      config_.hidden, "gate/up", {LinearKind::gate, LinearKind::up},
+      [&](Lane& lane, Lengths, auto t0, auto count) {
+        add_attention(lane.block, lane.at.a.view().rows_at(t0, count), lane.at.x.view().rows_at(t0, count));
+        return normed(lane.block.mlp_norm, lane.at, t0, count);
+      },
+      decide);
+  stage(
+      config_.intermediate, "down", {LinearKind::down},
+      [&](Lane& lane, Lengths, auto t0, auto count) {
+        const auto m = lane.at.m.view().rows_at(t0, count);
+        gate_up(lane.block, normed(lane.block.mlp_norm, lane.at, t0, count), m);
+        return MatrixView<const float>(m);
+      },
+      decide);
+
+  if (++index_ == config_.layers) return;
+  each_chunk([&](Lengths, auto t0, auto count) {
+    for (auto& lane : lanes_)
+      add_mlp(lane.block, lane.at.m.view().rows_at(t0, count), lane.at.x.view().rows_at(t0, count));
+  });
+}
+
+void StageWalk::stage(std::int64_t inputs, const char* what, std::initializer_list<LinearKind> kinds,
+                      const Enter& enter, const Decide& decide) {
+  const auto where = fmt::format("{}: block {}, input of {}", model_->path().string(), index_, what);
+  Gram gram(inputs, arithmetic_);
+  std::optional<DriftGram> drift;
+  if (original_) drift.emplace(inputs, arithmetic_);
+  each_chunk([&](Lengths lengths, auto t0, auto count) {
+    const auto arriving = enter(lanes_[0], lengths, t0, count);
+    gram.add(arriving, where);
+    if (drift) drift->add(arriving, enter(lanes_[1], lengths, t0, count), where);
+  });
+  decide(lanes_[0].block, Kinds(kinds.begin(), kinds.size()), gram, drift ? &*drift : nullptr);
+}
+
+template <class F>
+void StageWalk::each_chunk(const F& body) const {
+  std::int64_t t0 = 0;
+  for (std::size_t s = 0; s < lengths_.size();) {
+    if (observer_.cancelled()) throw Error(ErrorCode::cancelled, "quantization stopped");
+    std::size_t end = s;
+    std::int64_t count = 0;
+    while (end < lengths_.size() && (end == s || count + lengths_[end] <= kChunkTokens)) count += lengths_[end++];
+    body(Lengths(lengths_).subspan(s, end - s), t0, count);
+    t0 += count, s = end;
+  }
+}
+
+MatrixView<const float> StageWalk::normed(std::span<const float> weight, Activations& at, std::int64_t t0,
+                                          std::int64_t count) {
+  if (at.normed.rows() < count) at.normed = Matrix<float>::uninitialized(count, config_.hidden);
+  const auto out = at.normed.view().rows_at(0, count);
+  rms_norm(at.x.view().rows_at(t0, count), weight, config_.rms_eps, out);
+  return out;
+}
+
+}  // namespace nearplane

@@ -1,0 +1,73 @@
+// Calibration tokens on their way through the blocks, stage by stage: (norm, q/k/v), (attention output),
+// (norm, gate/up), (down). At each stage the Gram matrix of its inputs is summed and handed to `decide`, which may put
+// other linear layers into the block; the tokens then go on through those, each linear layer applied once per token.
+// With the original model beside: a second set of activations goes through the original weights, and what the inputs
+// lost against it is summed, too.
+// Memory: [T, d] activations, [T, heads x head_dim] and [T, f] stage inputs (twice with the original), the sums of one
+// stage.
+#pragma once
+
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "calib/drift_gram.h"
+#include "calib/gram.h"
+#include "calib/windows.h"
+#include "model/model.h"
+#include "nearplane/quantize.h"
+#include "transformer/transformer.h"
+
+namespace nearplane {
+
+class StageWalk {
+ public:
+  /// The linear layers that share the inputs of a stage.
+  using Kinds = std::span<const LinearKind>;
+  using Decide = std::function<void(Block& block, Kinds kinds, const Gram& gram, const DriftGram* drift)>;
+
+  StageWalk(const std::shared_ptr<const Model>& model, std::span<const Window> windows, Arithmetic arithmetic,
+            bool with_original, const Observer& observer);
+
+  /// The next block. `decide` finds all linear layers of the model in it. Error{cancelled}; Error{numerical} where
+  /// inputs stop being finite.
+  void next_block(const Decide& decide);
+
+ private:
+  struct Activations {
+    Matrix<float> x, a, m, normed;
+  };
+  // What goes through a block: the weights it meets there and its activations.
+  struct Lane {
+    Block block;
+    Activations& at;
+  };
+  using Lengths = std::span<const std::int64_t>;
+  // Takes tokens [t0, t0 + count) to the inputs of a stage.
+  using Enter =
+      std::function<MatrixView<const float>(Lane& lane, Lengths lengths, std::int64_t t0, std::int64_t count)>;
+
+  Activations first_activations(std::span<const Token> tokens) const;
+  void stage(std::int64_t inputs, const char* what, std::initializer_list<LinearKind> kinds, const Enter& enter,
+             const Decide& decide);
+  template <class F>
+  void each_chunk(const F& body) const;
+  MatrixView<const float> normed(std::span<const float> weight, Activations& at, std::int64_t t0, std::int64_t count);
+
+  std::shared_ptr<const Model> model_;
+  const ModelConfig& config_;
+  std::unique_ptr<WeightSource> weights_;
+  Arithmetic arithmetic_;
+  const Observer& observer_;
+  std::vector<std::int64_t> lengths_;
+  Activations quantized_;
+  std::optional<Activations> original_;
+  std::vector<Lane> lanes_;  // of the block at hand
+  std::int64_t index_ = 0;
+};
+
+}  // namespace nearplane
