@@ -23,12 +23,13 @@ std::string number(double value) { return std::isfinite(value) ? fmt::format("{}
 
 void print_json(const EvaluateResult& r) {
   fmt::print(
-      "{{\"perplexity\": {}, \"reference_perplexity\": {}, \"kl\": {}, \"kl_p99\": {}, \"top1\": {}, "
+      "{{\"perplexity\": {}, \"reference_perplexity\": {}, \"kl\": {}, \"predicted_kl\": {}, \"kl_p99\": {}, \"top1\": "
+      "{}, "
       "\"tokens\": {}, \"windows\": {}, \"bits_per_weight\": {}, \"seconds\": {}, \"peak_memory\": {}, "
       "\"text_bytes\": {}, \"text_lines\": {}, \"text_carriage_returns\": {}, \"text_tokens\": {}}}\n",
-      number(r.perplexity), number(r.reference_perplexity), number(r.kl), number(r.kl_p99), number(r.top1), r.tokens,
-      r.windows, number(r.bits_per_weight), number(r.seconds), r.peak_memory, r.text_bytes, r.text_lines,
-      r.text_carriage_returns, r.text_tokens);
+      number(r.perplexity), number(r.reference_perplexity), number(r.kl), number(r.predicted_kl), number(r.kl_p99),
+      number(r.top1), r.tokens, r.windows, number(r.bits_per_weight), number(r.seconds), r.peak_memory, r.text_bytes,
+      r.text_lines, r.text_carriage_returns, r.text_tokens);
 }
 
 void print_text(const Arguments& arguments, const EvaluateResult& r) {
@@ -40,6 +41,7 @@ void print_text(const Arguments& arguments, const EvaluateResult& r) {
   if (!arguments.reference.empty()) {
     fmt::print("  (reference {:.4f})\nKL          {:.5f} nats mean, {:.4f} at 99 %\n", r.reference_perplexity, r.kl,
                r.kl_p99);
+    if (std::isfinite(r.predicted_kl)) fmt::print("            {:.5f} nats predicted\n", r.predicted_kl);
     fmt::print("top-1       {:.2f} % as the reference", 100 * r.top1);
   }
   fmt::print("\ntime        {:.1f} s, peak {} MiB\n", r.seconds, r.peak_memory >> 20);

@@ -42,6 +42,7 @@ void print_summary(const Arguments& arguments, const QuantizeResult& result) {
     if (layer.error > worst) worst = layer.error, worst_name = layer.name;
   fmt::print("{}: {} layers, {:.3f} bits per weight, {:.1f} s, peak {} MiB\n", arguments.store, result.layers.size(),
              result.bits_per_weight(), result.seconds, result.peak_memory >> 20);
+  if (result.predicted_kl >= 0) fmt::print("predicted KL {:.4f} nats per token\n", result.predicted_kl);
   if (worst >= 0) fmt::print("largest layer error {:.3e} ({})\n", worst, worst_name);
 }
 
@@ -77,7 +78,11 @@ void add_quantize(CLI::App& program, Action& action) {
   auto& options = arguments->options;
   app->add_option("MODEL", arguments->model, "Hugging Face folder or GGUF file")->required();
   app->add_option("-o,--output", arguments->store, "folder of the store, must not exist")->required();
-  app->add_option("--bits", options.grid.bits, "bits of a code, 2 to 8")->capture_default_str();
+  auto* bits = app->add_option("--bits", options.grid.bits, "bits of a code, 2 to 8")->capture_default_str();
+  auto* mix = app->add_option("--mix", options.mix,
+                              "stored bits per weight on average; each layer gets 2, 3, 4, 5 or 8 bits by what the "
+                              "model's output feels of its error")
+                  ->excludes(bits);
   app->add_option("--group", options.grid.group, "columns that share a scale; 0 = a row")->capture_default_str();
   app->add_flag("--symmetric", options.grid.symmetric, "no zero points");
   add_choice(*app, "--method", options.grid.method, kMethods, "how weights become codes (nearest-plane)");
@@ -102,7 +107,8 @@ void add_quantize(CLI::App& program, Action& action) {
   app->add_option("--length", options.calibration.length, "tokens of a window")->capture_default_str();
   app->add_option("--seed", options.calibration.seed, "seed of all random choices")->capture_default_str();
   app->add_option("--export", arguments->export_format, "also translate the store for other engines")
-      ->check(CLI::IsMember({"gptq", "compressed-tensors"}));
+      ->check(CLI::IsMember({"gptq", "compressed-tensors"}))
+      ->excludes(mix);  // one setting for all layers
   app->add_flag("-q,--quiet", arguments->quiet, "no progress");
   add_machine_options(*app, options.threads, options.arithmetic);
   app->callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });

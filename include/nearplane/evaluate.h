@@ -34,6 +34,7 @@ struct EvaluateResult {
   double perplexity = 0;  // exp(mean negative log-likelihood); every window predicts its tokens 2..length
   // Against the reference, NaN without one. KL(reference || model) in nats per token.
   double reference_perplexity = 0, kl = 0, kl_p99 = 0, top1 = 0;
+  double predicted_kl = 0;  // what the store's record says was predicted, NaN if nothing
   std::int64_t tokens = 0;  // predicted tokens
   std::int64_t windows = 0;
   double bits_per_weight = 0;  // of the linear layers, from the file

@@ -69,6 +69,8 @@ struct QuantizeOptions {
   GridOptions grid;
   CalibrationOptions calibration;
   DriftOptions drift;
+  double mix = 0;  // stored bits per weight to share among the layers, each in 2, 3, 4, 5 or 8 bits as the model's
+                   // output feels them, instead of grid.bits; 0 = grid.bits for all (docs/methods/mixing.md)
   Arithmetic arithmetic = Arithmetic::f32;
   int threads = 0;  // 0 = one per core
 };
@@ -78,6 +80,7 @@ struct QuantizeOptions {
 struct LayerRecord {
   std::string name;
   std::int64_t rows = 0, cols = 0;
+  int bits = 0;  // of a code
   double bits_per_weight = 0;
   double error = -1;        // achieved, measured directly against H; negative without calibration
   double bound = -1;        // worst case of nearest plane (math: 1/4 sum L_kk^2 s_k^2), same scale; for unclipped codes
@@ -91,6 +94,7 @@ struct LayerRecord {
   double drift_explained = -1;    // share of the drift in the outputs that a linear correction removes; negative: none
   double drift_strength = 0;      // of the correction that was made
   double output_error = -1;  // ||X W^T - X^ Q^T||^2 / ||X W^T||^2 against the original model; with drift correction
+  double predicted_kl = -1;  // what this layer adds to the KL, nats per token; with QuantizeOptions::mix
   double seconds = 0;
 };
 
@@ -99,6 +103,7 @@ struct QuantizeResult {
   std::int64_t weights = 0;       // in the linear layers
   std::int64_t stored_bytes = 0;  // everything needed to decode them
   std::int64_t calibration_tokens = 0;
+  double predicted_kl = -1;  // sum over the layers: to second order, before the pass; with QuantizeOptions::mix
   double seconds = 0;
   std::int64_t peak_memory = 0;  // resident bytes of the process
 

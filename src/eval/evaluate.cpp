@@ -113,6 +113,15 @@ void check_pair(const Network& model, const Network& reference, const std::files
                reference.config().vocab);
 }
 
+// Of a store whose bits were chosen by it.
+double predicted_kl_of(const std::filesystem::path& path) {
+  const auto file = path / "record.json";
+  const auto predicted = Store::is_store(path) && std::filesystem::exists(file)
+                             ? json_find<double>(read_json(file), "predicted_kl", file.string())
+                             : std::nullopt;
+  return predicted && *predicted >= 0 ? *predicted : std::numeric_limits<double>::quiet_NaN();
+}
+
 }  // namespace
 
 EvaluateResult evaluate(const std::filesystem::path& model_path, const EvaluateOptions& options, Observer& observer) {
@@ -140,6 +149,7 @@ EvaluateResult evaluate(const std::filesystem::path& model_path, const EvaluateO
   }
   EvaluateResult result;
   totals.write(result, reference.has_value());
+  result.predicted_kl = predicted_kl_of(model_path);
   result.windows = total;
   result.bits_per_weight = model.network.bits_per_weight();
   result.seconds = watch.seconds();

@@ -51,8 +51,9 @@ FinishedLayer finish(const Model& model, std::int64_t layer, LinearKind kind, co
 // One stage: its layers quantized and put into the block.
 class StageSolver {
  public:
-  StageSolver(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, Meter& meter)
-      : model_(*model), weights_(weights_of(model)), options_(options), meter_(meter) {}
+  StageSolver(const std::shared_ptr<const Model>& model, const QuantizeOptions& options,
+              const std::map<std::string, LayerBits>& bits, Meter& meter)
+      : model_(*model), weights_(weights_of(model)), options_(options), bits_(bits), meter_(meter) {}
 
   void solve(Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram* drift,
              std::vector<FinishedLayer>& layers) {
@@ -74,31 +75,38 @@ class StageSolver {
  private:
   FinishedLayer quantize_layer(std::int64_t block, LinearKind kind, const Hessian& hessian,
                                const DriftCorrection* correction) const {
-    return finish(model_, block, kind, [&](const Matrix<float>& w, const std::string& where) {
-      if (correction == nullptr) return quantize_linear(w, &hessian, options_.grid, where);
+    auto grid = options_.grid;
+    const auto given = bits_.find(linear_name(block, kind));
+    if (given != bits_.end()) grid.bits = given->second.bits;
+    auto layer = finish(model_, block, kind, [&](const Matrix<float>& w, const std::string& where) {
+      if (correction == nullptr) return quantize_linear(w, &hessian, grid, where);
       const auto target = correction->target(w, options_.drift, where);
-      auto result = quantize_linear(target.w, &hessian, options_.grid, where);
+      auto result = quantize_linear(target.w, &hessian, grid, where);
       result.record.drift_explained = target.explained;
       result.record.drift_strength = target.strength;
       result.record.output_error = correction->output_error(w, result.tensor);
       return result;
     });
+    if (given != bits_.end()) layer.record.predicted_kl = given->second.predicted_kl;
+    return layer;
   }
 
   const Model& model_;
   std::unique_ptr<WeightSource> weights_;
   const QuantizeOptions& options_;
+  const std::map<std::string, LayerBits>& bits_;
   Meter& meter_;
 };
 
 }  // namespace
 
 void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
-                         const QuantizeOptions& options, Observer& observer,
+                         const QuantizeOptions& options, const std::map<std::string, LayerBits>& bits,
+                         Observer& observer,
                          const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done) {
   Meter meter(observer, linear_count(model->config()));
   StageWalk walk(model, windows, options.arithmetic, options.drift.wanted(), observer);
-  StageSolver solver(model, options, meter);
+  StageSolver solver(model, options, bits, meter);
   for (std::int64_t i = 0; i < model->config().layers; ++i) {
     std::vector<FinishedLayer> layers;
     walk.next_block([&](Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram* drift) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "calib/windows.h"
 #include "model/model.h"
 #include "nearplane/quantize.h"
+#include "pipeline/mixing.h"
 #include "qtensor/quantized_tensor.h"
 #include "transformer/transformer.h"
 
@@ -21,9 +23,11 @@ struct FinishedLayer {
   LayerRecord record;
 };
 
+/// Layers get the bits that `bits` has for their name, else options.grid.bits.
 /// Calls `done(block, layers)` after each block, in order, layers in the order of LinearKind.
 void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
-                         const QuantizeOptions& options, Observer& observer,
+                         const QuantizeOptions& options, const std::map<std::string, LayerBits>& bits,
+                         Observer& observer,
                          const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done);
 
 /// The same without calibration, for methods that need no Gram matrix.

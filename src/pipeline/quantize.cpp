@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "calib/self_written.h"
 #include "pipeline/calibrated_pass.h"
+#include "pipeline/mixing.h"
 #include "pipeline/record.h"
 #include "qtensor/store.h"
 #include "quant/quantize_linear.h"
@@ -23,6 +24,7 @@ void check_options(const QuantizeOptions& options) {
   check_search(grid, "options");
   if (!(options.drift.strength >= 0) || options.drift.strength > 1)
     fail_input("drift", "a strength of {} is outside [0, 1]", options.drift.strength);
+  if (!(options.mix >= 0) || options.mix > 16) fail_input("mix", "{} bits per weight are no target", options.mix);
   const auto& calibration = options.calibration;
   if (calibration.samples < 1) fail_input("samples", "{} windows are none", calibration.samples);
   if (calibration.length < 2) fail_input("length", "a window of {} tokens is too short", calibration.length);
@@ -30,7 +32,7 @@ void check_options(const QuantizeOptions& options) {
 
 bool needs_calibration(const QuantizeOptions& options) {
   return options.grid.method != Method::rounding || options.grid.scales != ScaleSearch::minmax ||
-         options.drift.wanted();
+         options.drift.wanted() || options.mix > 0;
 }
 
 // Groups must divide every layer's inputs: found before the work starts, not at layer 6.
@@ -42,9 +44,8 @@ void check_groups(const ModelConfig& config, const GridOptions& grid) {
   }
 }
 
-std::vector<Window> windows_for(const std::filesystem::path& path, const QuantizeOptions& options, Observer& observer) {
+std::vector<Window> windows_for(const Network& network, const QuantizeOptions& options, Observer& observer) {
   const auto& calibration = options.calibration;
-  const auto network = open_network(path);
   const auto& config = network.config();
   if (config.max_position > 0 && calibration.length > config.max_position)
     fail_input("length", "windows of {} tokens exceed the model's context of {}", calibration.length,
@@ -113,9 +114,16 @@ QuantizeResult quantize(const std::filesystem::path& model_path, const std::file
     store.write_part(fmt::format("block-{:05}", block), tensors, {});
   };
   if (needs_calibration(options)) {
-    const auto windows = windows_for(model_path, options, observer);
+    const auto network = open_network(model_path);
+    const auto windows = windows_for(network, options, observer);
     for (const auto& window : windows) result.calibration_tokens += std::ssize(window);
-    quantize_calibrated(model, windows, options, observer, keep);
+    std::map<std::string, LayerBits> bits;
+    if (options.mix > 0) {
+      bits = mix_bits(model, network, windows, options, observer);
+      result.predicted_kl = 0;
+      for (const auto& [name, layer] : bits) result.predicted_kl += layer.predicted_kl;
+    }
+    quantize_calibrated(model, windows, options, bits, observer, keep);
   } else {
     quantize_plain(model, options, observer, keep);
   }

@@ -22,6 +22,7 @@ Json layer_json(const LayerRecord& layer) {
   return {{"name", layer.name},
           {"rows", layer.rows},
           {"cols", layer.cols},
+          {"bits", layer.bits},
           {"bits_per_weight", layer.bits_per_weight},
           {"error", layer.error},
           {"bound", layer.bound},
@@ -35,6 +36,7 @@ Json layer_json(const LayerRecord& layer) {
           {"drift_explained", layer.drift_explained},
           {"drift_strength", layer.drift_strength},
           {"output_error", layer.output_error},
+          {"predicted_kl", layer.predicted_kl},
           {"seconds", layer.seconds}};
 }
 
@@ -68,6 +70,8 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
             {"seed", calibration.seed},
             {"tokens", result.calibration_tokens}}},
           {"drift", drift_json(options.drift)},
+          {"mix", options.mix},
+          {"predicted_kl", result.predicted_kl},
           {"arithmetic", name_of(kArithmetics, options.arithmetic)},
           {"weights", result.weights},
           {"stored_bytes", result.stored_bytes},
@@ -94,6 +98,7 @@ std::vector<LayerRecord> layers_of_record(const Json& record, const std::string&
     layer.repairs = static_cast<int>(whole("repairs"));
     layer.dead_columns = whole("dead_columns");
     if (item.contains("output_error")) {  // nor these
+      layer.bits = static_cast<int>(whole("bits")), layer.predicted_kl = number("predicted_kl");
       layer.drift_explained = number("drift_explained"), layer.drift_strength = number("drift_strength");
       layer.output_error = number("output_error");
     }

@@ -257,6 +257,7 @@ QuantizedLayer quantize_linear(const Matrix<float>& w, const Hessian* hessian, c
   options.method == Method::rounding ? solver.round() : solver.nearest_plane();
   auto& record = solver.out.record;
   record.rows = w.rows(), record.cols = w.cols();
+  record.bits = options.bits;
   record.bits_per_weight = solver.out.tensor.bits_per_weight();
   if (state != nullptr) record_hessian(*state, solver.grid, w, total(solver.direct), options.method, record);
   return std::move(solver.out);
