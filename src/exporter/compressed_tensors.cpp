@@ -10,9 +10,9 @@ namespace {
 
 class CompressedTensors : public Format {
  public:
-  void check(const QuantizedTensor&, const std::string&) const override {}  // 2 to 8 bits, any shape
+  void check(const IntegerTensor&, const std::string&) const override {}  // 2 to 8 bits, any shape
 
-  std::vector<TensorLayout> tensors(const std::string& name, const QuantizedTensor& t) const override {
+  std::vector<TensorLayout> tensors(const std::string& name, const IntegerTensor& t) const override {
     std::vector<TensorLayout> out{{name + ".weight_packed", DType::i32, {t.rows, words_of(t.cols, t.bits)}},
                                   {name + ".weight_scale", DType::f16, {t.rows, t.groups()}},
                                   {name + ".weight_shape", DType::i64, {2}}};
@@ -21,7 +21,7 @@ class CompressedTensors : public Format {
   }
 
   // The format's codes and zero points are signed and stored with 2^(bits-1) added: our unsigned ones.
-  void write(const QuantizedTensor& t, const ByteSink& out) const override {
+  void write(const IntegerTensor& t, const ByteSink& out) const override {
     out(std::as_bytes(code_words(t).span()));
     out(std::as_bytes(std::span(t.scales)));
     const std::array shape{t.rows, t.cols};

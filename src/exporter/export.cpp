@@ -48,8 +48,8 @@ std::vector<TensorGroup> Export::groups() const {
   std::int64_t rounded = 0;
   for (const auto& [name, layer] : plan_.items) {
     if (layer) {
-      out.push_back({name, format_.tensors(name, store_.layout(name)),
-                     [this, name](const ByteSink& sink) { format_.write(store_.quantized(name), sink); }});
+      out.push_back({name, format_.tensors(name, *store_.layout(name).integer()),
+                     [this, name](const ByteSink& sink) { format_.write(*store_.quantized(name).integer(), sink); }});
       continue;
     }
     const auto& tensor = store_.kept(name);
@@ -103,7 +103,7 @@ void Export::read_back(const std::filesystem::path& folder) const {
   for (const auto& [name, layer] : plan_.items) {
     const auto where = folder.string() + ": " + name;
     if (layer)
-      expect_same(store_.quantized(name), format_.read(file, config, name), where);
+      expect_same(*store_.quantized(name).integer(), format_.read(file, config, name), where);
     else if (!same_values(store_.kept(name), file.get(name)))
       throw Error(ErrorCode::io, "reads back differently", where);
     step("read back", name, ++done);

@@ -9,7 +9,7 @@
 #include "container/safetensors_write.h"
 #include "container/tensor_file.h"
 #include "exporter/unpack.h"
-#include "qtensor/quantized_tensor.h"
+#include "qtensor/integer_tensor.h"
 
 namespace nearplane {
 
@@ -24,11 +24,11 @@ class Format {
  public:
   virtual ~Format() = default;
   /// Error{unsupported} at `where` if a layer of these sizes cannot be carried exactly.
-  virtual void check(const QuantizedTensor& sizes, const std::string& where) const = 0;
+  virtual void check(const IntegerTensor& sizes, const std::string& where) const = 0;
   /// The tensors that stand for the layer `name`, in the order write() hands them over.
-  virtual std::vector<TensorLayout> tensors(const std::string& name, const QuantizedTensor& sizes) const = 0;
+  virtual std::vector<TensorLayout> tensors(const std::string& name, const IntegerTensor& sizes) const = 0;
   /// Calls `out` once with the bytes of each tensor.
-  virtual void write(const QuantizedTensor& layer, const ByteSink& out) const = 0;
+  virtual void write(const IntegerTensor& layer, const ByteSink& out) const = 0;
   /// quantization_config of config.json.
   virtual Json config(const ExportGrid& grid) const = 0;
   /// A further file that says the same for older readers; empty = none.

@@ -16,15 +16,15 @@ namespace {
 
 class FormatTest : public testing::Test {
  protected:
-  TensorFile write(const Format& format, const QuantizedTensor& layer) const {
+  TensorFile write(const Format& format, const IntegerTensor& layer) const {
     const auto path = folder.path() / "layer.safetensors";
     SafetensorsWriter file(path, format.tensors("p", layer), {});
     format.write(layer, [&](std::span<const std::byte> bytes) { file.write(bytes); });
     file.commit();
     return open_safetensors(path);
   }
-  static ExportGrid grid(const QuantizedTensor& t) { return {t.bits, t.groups() == 1 ? 0 : t.group, t.symmetric}; }
-  void round_trip(const Format& format, const QuantizedTensor& layer) const {
+  static ExportGrid grid(const IntegerTensor& t) { return {t.bits, t.groups() == 1 ? 0 : t.group, t.symmetric}; }
+  void round_trip(const Format& format, const IntegerTensor& layer) const {
     SCOPED_TRACE(fmt::format("{} x {}, {} bits, groups of {}", layer.rows, layer.cols, layer.bits, layer.group));
     format.check(layer, "p");
     expect_same(layer, format.read(write(format, layer), format.config(grid(layer)), "p"), "p");

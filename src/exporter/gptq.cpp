@@ -9,21 +9,21 @@ namespace {
 
 class Gptq : public Format {
  public:
-  void check(const QuantizedTensor& t, const std::string& where) const override {
+  void check(const IntegerTensor& t, const std::string& where) const override {
     if (t.bits != 2 && t.bits != 3 && t.bits != 4 && t.bits != 8)
       fail_unsupported(where, "GPTQ checkpoints hold 2, 3, 4 or 8 bits, this layer has {}", t.bits);
     if (t.rows % 32 != 0) fail_unsupported(where, "GPTQ needs a multiple of 32 outputs, this layer has {}", t.rows);
     if (t.cols % 32 != 0) fail_unsupported(where, "GPTQ needs a multiple of 32 inputs, this layer has {}", t.cols);
   }
 
-  std::vector<TensorLayout> tensors(const std::string& name, const QuantizedTensor& t) const override {
+  std::vector<TensorLayout> tensors(const std::string& name, const IntegerTensor& t) const override {
     return {{name + ".qweight", DType::i32, {words_of(t.cols, t.bits), t.rows}},
             {name + ".qzeros", DType::i32, {t.groups(), words_of(t.rows, t.bits)}},
             {name + ".scales", DType::f16, {t.groups(), t.rows}},
             {name + ".g_idx", DType::i32, {t.cols}}};
   }
 
-  void write(const QuantizedTensor& t, const ByteSink& out) const override {
+  void write(const IntegerTensor& t, const ByteSink& out) const override {
     const auto codes = code_words(t);
     out(std::as_bytes(transposed<std::uint32_t>(codes.view()).span()));
     out(std::as_bytes(zero_words(t, 1).span()));

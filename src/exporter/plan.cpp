@@ -18,10 +18,16 @@ void check_shape(const std::vector<std::int64_t>& have, const std::vector<std::i
 ExportGrid common_grid(const Store& store) {
   const auto& names = store.quantized_names();
   if (names.empty()) fail_input(store.path().string(), "holds no quantized layers");
-  const auto& first = store.layout(names[0]);
-  const bool per_row = std::ranges::all_of(names, [&](const auto& name) { return store.layout(name).groups() == 1; });
+  for (const auto& name : names)
+    if (store.layout(name).integer() == nullptr)
+      fail_unsupported(
+          store.path().string() + ": layer " + name,
+          "is entropy-coded: other engines read integer codes with scales, and it has no range to fit one");
+  const auto& first = *store.layout(names[0]).integer();
+  const bool per_row =
+      std::ranges::all_of(names, [&](const auto& name) { return store.layout(name).integer()->groups() == 1; });
   for (const auto& name : names) {
-    const auto& t = store.layout(name);
+    const auto& t = *store.layout(name).integer();
     const auto where = store.path().string() + ": layer " + name;
     if (t.cols % t.group != 0)
       fail_unsupported(where, "groups of {} do not divide its {} inputs, no reader takes a shorter last group", t.group,
@@ -49,7 +55,7 @@ ExportPlan plan_export(const Store& store, const Format& format) {
       const auto module = name.substr(0, name.rfind(".weight"));
       const auto where = store.path().string() + ": layer " + module;
       if (layers.erase(module) == 0) fail_unsupported(where, "is not quantized; engines expect all layers to be");
-      const auto& sizes = store.layout(module);
+      const auto& sizes = *store.layout(module).integer();
       check_shape({sizes.rows, sizes.cols}, shape, where);
       format.check(sizes, where);
       plan.items.push_back({module, true});

@@ -23,7 +23,7 @@ void expect_row(const char* what, std::int64_t r, std::span<const T> stored, con
 
 }  // namespace
 
-void expect_same(const QuantizedTensor& layer, const Unpacked& exported, const std::string& where) {
+void expect_same(const IntegerTensor& layer, const Unpacked& exported, const std::string& where) {
   if (exported.codes.rows() != layer.rows || exported.codes.cols() != layer.cols || exported.group != layer.group)
     throw Error(
         ErrorCode::io,

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "exporter/unpack.h"
-#include "qtensor/quantized_tensor.h"
+#include "qtensor/integer_tensor.h"
 
 namespace nearplane {
 
 /// Error{io} at `where` naming the first code, scale or zero point that differs.
-void expect_same(const QuantizedTensor& layer, const Unpacked& exported, const std::string& where);
+void expect_same(const IntegerTensor& layer, const Unpacked& exported, const std::string& where);
 
 }  // namespace nearplane

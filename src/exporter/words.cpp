@@ -7,7 +7,7 @@
 namespace nearplane {
 
 // The rows of the store are the same streams, padded to a byte instead of a word.
-Matrix<std::uint32_t> code_words(const QuantizedTensor& layer) {
+Matrix<std::uint32_t> code_words(const IntegerTensor& layer) {
   Matrix<std::uint32_t> out(layer.rows, words_of(layer.cols, layer.bits));
   const auto bytes = layer.row_bytes();
   for (std::int64_t r = 0; r < layer.rows; ++r)
@@ -15,7 +15,7 @@ Matrix<std::uint32_t> code_words(const QuantizedTensor& layer) {
   return out;
 }
 
-Matrix<std::uint32_t> zero_words(const QuantizedTensor& layer, int subtract) {
+Matrix<std::uint32_t> zero_words(const IntegerTensor& layer, int subtract) {
   Matrix<std::uint8_t> zeros(layer.rows, layer.groups());
   for (std::int64_t r = 0; r < layer.rows; ++r) layer.zeros_of_row(r, zeros.row(r));
   auto by_group = transposed<std::uint8_t>(zeros.view());

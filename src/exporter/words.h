@@ -4,16 +4,16 @@
 
 #include <algorithm>
 
-#include "qtensor/quantized_tensor.h"
+#include "qtensor/integer_tensor.h"
 
 namespace nearplane {
 
 constexpr std::int64_t words_of(std::int64_t count, int bits) { return (count * bits + 31) / 32; }
 
 /// One stream per row of W: [m, words_of(n)].
-Matrix<std::uint32_t> code_words(const QuantizedTensor& layer);
+Matrix<std::uint32_t> code_words(const IntegerTensor& layer);
 /// One stream per group over the rows of W, each zero point less `subtract`: [G, words_of(m)].
-Matrix<std::uint32_t> zero_words(const QuantizedTensor& layer, int subtract);
+Matrix<std::uint32_t> zero_words(const IntegerTensor& layer, int subtract);
 
 /// [r, c] to [c, r].
 template <class T>

@@ -14,6 +14,15 @@ void add(Inspection& out, const std::string& name, std::string dtype, std::vecto
   out.total_bytes += bytes;
 }
 
+std::string form_name(const IntegerTensor& t) {
+  return fmt::format("int{} g{}{}", t.bits, t.group, t.symmetric ? " symmetric" : "");
+}
+
+std::string form_name(const CodedTensor& t) {
+  const int states = t.levels->trellis().states;
+  return states == 1 ? "coded" : fmt::format("coded trellis {}", states);
+}
+
 Inspection inspect_store(const std::filesystem::path& path) {
   const auto store = Store::open(path);
   store.verify();
@@ -22,9 +31,9 @@ Inspection inspect_store(const std::filesystem::path& path) {
   out.family = parse_hf_config(read_json(path / "config.json"), (path / "config.json").string()).family;
   for (const auto& name : store.quantized_names()) {
     const auto tensor = store.quantized(name);
-    add(out, name, fmt::format("int{} g{}{}", tensor.bits, tensor.group, tensor.symmetric ? " symmetric" : ""),
-        {tensor.rows, tensor.cols}, tensor.stored_bytes());
-    out.linear_weights += tensor.rows * tensor.cols;
+    add(out, name, std::visit([](const auto& form) { return form_name(form); }, tensor.form),
+        {tensor.rows(), tensor.cols()}, tensor.stored_bytes());
+    out.linear_weights += tensor.rows() * tensor.cols();
     out.linear_bytes += tensor.stored_bytes();
   }
   for (const auto& name : store.kept_names()) {

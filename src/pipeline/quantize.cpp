@@ -107,7 +107,7 @@ QuantizeResult quantize(const std::filesystem::path& model_path, const std::file
     std::vector<std::pair<std::string, const QuantizedTensor*>> tensors;
     for (auto& layer : layers) {
       tensors.emplace_back(layer.record.name, layer.tensor.get());
-      result.weights += layer.tensor->rows * layer.tensor->cols;
+      result.weights += layer.tensor->rows() * layer.tensor->cols();
       result.stored_bytes += layer.tensor->stored_bytes();
       result.layers.push_back(layer.record);
     }

@@ -1,49 +1,49 @@
 // The narrow waist: what a quantized linear layer is, whatever made it and wherever it goes.
-// Methods write it, the store keeps it, exporters and the runtime read it.
-// Problem: Q[i,j] = s[i,g(j)] * (z[i,j] - zero[i,g(j)]), g(j) = j / group; codes z in [0, 2^bits).
+// Methods write it, the store keeps it, the runtime reads it; exporters read the integer form.
+// A form is a struct with rows, cols, validate, stored_bytes and decode_rows, and its tensors in store_layer.cpp.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
+#include <variant>
 
-#include "tensor/matrix.h"
+#include "qtensor/coded_tensor.h"
+#include "qtensor/integer_tensor.h"
 
 namespace nearplane {
 
 struct QuantizedTensor {
-  std::int64_t rows = 0, cols = 0;  // W [m, n] = [out, in]
-  int bits = 0;                     // 2 to 8
-  std::int64_t group = 0;           // columns that share a scale, along a row; `cols` = one scale per row
-  bool symmetric = false;           // every zero point is 2^(bits-1), and zeros is empty
+  std::variant<IntegerTensor, CodedTensor> form;
 
-  std::vector<std::byte> codes;       // [rows][packed_row_bytes(cols, bits)], codec/pack.h
-  std::vector<std::uint16_t> scales;  // [rows][groups] f16, finite, > 0
-  std::vector<std::byte> zeros;       // [rows][packed_row_bytes(groups, bits)], each in [1, 2^bits); empty if symmetric
+  QuantizedTensor() = default;
+  QuantizedTensor(IntegerTensor t) : form(std::move(t)) {}
+  QuantizedTensor(CodedTensor t) : form(std::move(t)) {}
 
-  std::int64_t groups() const { return (cols + group - 1) / group; }
-  std::int64_t row_bytes() const;       // packed codes of one row
-  std::int64_t zero_row_bytes() const;  // packed zero points of one row, 0 if symmetric
+  // W [m, n] = [out, in]
+  std::int64_t rows() const {
+    return std::visit([](const auto& t) { return t.rows; }, form);
+  }
+  std::int64_t cols() const {
+    return std::visit([](const auto& t) { return t.cols; }, form);
+  }
+  /// nullptr if the layer is of another form.
+  const IntegerTensor* integer() const { return std::get_if<IntegerTensor>(&form); }
 
-  /// Throws Error{bad_input} at `where` unless sizes, ranges and scales are what the comments above say.
-  void validate(const std::string& where) const;
+  /// Throws Error{bad_input} at `where` unless sizes, ranges and scales are what the form says.
+  void validate(const std::string& where) const {
+    std::visit([&](const auto& t) { t.validate(where); }, form);
+  }
   /// Bytes of everything needed to decode.
-  std::int64_t stored_bytes() const;
+  std::int64_t stored_bytes() const {
+    return std::visit([](const auto& t) { return t.stored_bytes(); }, form);
+  }
   /// stored_bytes x 8 / weights.
   double bits_per_weight() const {
-    return 8.0 * static_cast<double>(stored_bytes()) / static_cast<double>(rows * cols);
+    return 8.0 * static_cast<double>(stored_bytes()) / static_cast<double>(rows() * cols());
   }
-
-  /// Unpacked codes of row r into out[cols]; zero points of row r into out[groups].
-  void codes_of_row(std::int64_t r, std::uint8_t* out) const;
-  void zeros_of_row(std::int64_t r, std::uint8_t* out) const;
-  /// The reference decode: rows [r0, r0 + count) to out[count, cols], each weight = f32(scale) * (code - zero), exact
-  /// up to the one f32 rounding of the product. Single-threaded.
-  void decode_rows(std::int64_t r0, std::int64_t count, float* out) const;
+  /// The reference decode: rows [r0, r0 + count) to out[count, cols]. Single-threaded. Coded levels may turn out to be
+  /// damaged here: Error{bad_input}.
+  void decode_rows(std::int64_t r0, std::int64_t count, float* out) const {
+    std::visit([&](const auto& t) { t.decode_rows(r0, count, out); }, form);
+  }
 };
-
-/// Builds the packed form. codes [m,n], scales [m,G] f16 bit patterns, zeros [m,G] (ignored if symmetric).
-QuantizedTensor pack_quantized(MatrixView<const std::uint8_t> codes, MatrixView<const std::uint16_t> scales,
-                               MatrixView<const std::uint8_t> zeros, int bits, std::int64_t group, bool symmetric);
 
 }  // namespace nearplane

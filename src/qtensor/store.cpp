@@ -1,5 +1,6 @@
 #include "qtensor/store.h"
 
+#include <algorithm>
 #include <cassert>
 #include <map>
 #include <set>
@@ -7,6 +8,7 @@
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "qtensor/store_layer.h"
 
 namespace nearplane {
 namespace {
@@ -14,14 +16,6 @@ namespace {
 constexpr const char* kManifest = "nearplane.json";
 constexpr const char* kFormat = "nearplane-store";
 constexpr int kVersion = 1;
-
-std::span<const std::byte> bytes_of(const std::vector<std::uint16_t>& v) { return std::as_bytes(std::span(v)); }
-
-// The checksums of everything a layer consists of, one after the other.
-std::string checksum(std::span<const std::byte> codes, std::span<const std::byte> scales,
-                     std::span<const std::byte> zeros) {
-  return hash64_hex(codes) + hash64_hex(scales) + hash64_hex(zeros);
-}
 
 DType dtype_from_name(const std::string& name, const std::string& where) {
   for (int i = 0; i <= static_cast<int>(DType::q8_0); ++i)
@@ -58,17 +52,7 @@ void StoreWriter::write_part(const std::string& part,
   for (const auto& [name, t] : quantized) {
     state_->claim(name);
     t->validate(name);
-    const auto scales = bytes_of(t->scales);
-    tensors.push_back({name + ".codes", DType::u8, {t->rows, t->row_bytes()}, t->codes});
-    tensors.push_back({name + ".scales", DType::f16, {t->rows, t->groups()}, scales});
-    if (!t->symmetric) tensors.push_back({name + ".zeros", DType::u8, {t->rows, t->zero_row_bytes()}, t->zeros});
-    described[name] = {{"kind", "integer"},
-                       {"rows", t->rows},
-                       {"cols", t->cols},
-                       {"bits", t->bits},
-                       {"group", t->group},
-                       {"symmetric", t->symmetric},
-                       {"checksum", checksum(t->codes, scales, t->zeros)}};
+    described[name] = write_layer(name, *t, tensors);
   }
   for (const auto& t : kept) {
     state_->claim(t.name);
@@ -95,28 +79,21 @@ void StoreWriter::finish(const Json& manifest) {
 }
 
 struct Store::State {
-  struct Layer {
-    QuantizedTensor shape;  // sizes and settings, no data
-    const StoredTensor *codes, *scales, *zeros;
-    std::string checksum, where;
-  };
   std::filesystem::path path;
   Json manifest;
   std::vector<TensorFile> parts;
   std::vector<std::string> quantized_names, kept_names;
-  std::map<std::string, Layer> layers;
+  std::map<std::string, StoredLayer> layers;
   std::map<std::string, StoredTensor> kept;
   std::map<std::string, std::string> kept_checksums;
 
-  const Layer& layer(const std::string& name) const {
+  const StoredLayer& layer(const std::string& name) const {
     const auto it = layers.find(name);
     if (it == layers.end()) fail_input(path.string(), "quantized layer '{}' is missing", name);
     return it->second;
   }
   void add_part(const Json& entry);
-  // Both return how many tensors of the part they account for.
-  std::size_t add_layer(const TensorFile& part, const std::string& name, const Json& entry);
-  std::size_t add_kept(const TensorFile& part, const std::string& name, const Json& entry);
+  void add_kept(const TensorFile& part, const std::string& name, const Json& entry);
 };
 
 void Store::State::add_part(const Json& listed) {
@@ -138,48 +115,21 @@ void Store::State::add_part(const Json& listed) {
   for (const auto& [name, entry] : described.items()) {
     const auto at = where + ": tensor " + name;
     if (layers.contains(name) || kept.contains(name)) fail_input(at, "is in another part already");
-    const auto kind = json_get<std::string>(entry, "kind", at);
-    if (kind == "integer")
-      pieces += add_layer(part, name, entry);
-    else if (kind == "kept")
-      pieces += add_kept(part, name, entry);
-    else
-      fail_unsupported(at, "is of kind '{}', which this version does not know", kind);
+    if (json_get<std::string>(entry, "kind", at) == "kept") {
+      add_kept(part, name, entry);
+      ++pieces;
+      continue;
+    }
+    const auto& layer = layers.emplace(name, StoredLayer::open(part, name, entry)).first->second;
+    quantized_names.push_back(name);
+    pieces += static_cast<std::size_t>(std::ssize(layer.pieces) -
+                                       std::count(layer.pieces.begin(), layer.pieces.end(), nullptr));
   }
   if (pieces != part.tensors().size())
     fail_input(where, "holds {} tensors, {} are described", part.tensors().size(), pieces);
 }
 
-std::size_t Store::State::add_layer(const TensorFile& part, const std::string& name, const Json& entry) {
-  Layer layer;
-  layer.where = part.path().string() + ": tensor " + name;
-  auto& t = layer.shape;
-  t.rows = json_get<std::int64_t>(entry, "rows", layer.where);
-  t.cols = json_get<std::int64_t>(entry, "cols", layer.where);
-  t.bits = json_get<int>(entry, "bits", layer.where);
-  t.group = json_get<std::int64_t>(entry, "group", layer.where);
-  t.symmetric = json_get<bool>(entry, "symmetric", layer.where);
-  layer.checksum = json_get<std::string>(entry, "checksum", layer.where);
-  constexpr std::int64_t kMax = std::int64_t{1} << 31;
-  if (t.rows < 1 || t.cols < 1 || t.rows > kMax || t.cols > kMax || t.bits < 2 || t.bits > 8 || t.group < 1 ||
-      t.group > t.cols)
-    fail_input(layer.where, "{} x {} weights, {} bits, groups of {}: out of range", t.rows, t.cols, t.bits, t.group);
-  const auto piece = [&](const char* suffix, DType type, std::int64_t cols) {
-    const auto& tensor = part.get(name + suffix);
-    if (tensor.dtype != type || tensor.shape != std::vector{t.rows, cols})
-      fail_input(tensor.where(), "is not {} of {} x {}", dtype_info(type).name, t.rows, cols);
-    return &tensor;
-  };
-  layer.codes = piece(".codes", DType::u8, t.row_bytes());
-  layer.scales = piece(".scales", DType::f16, t.groups());
-  layer.zeros = t.symmetric ? nullptr : piece(".zeros", DType::u8, t.zero_row_bytes());
-  quantized_names.push_back(name);
-  const std::size_t pieces = t.symmetric ? 2 : 3;
-  layers.emplace(name, std::move(layer));
-  return pieces;
-}
-
-std::size_t Store::State::add_kept(const TensorFile& part, const std::string& name, const Json& entry) {
+void Store::State::add_kept(const TensorFile& part, const std::string& name, const Json& entry) {
   auto tensor = part.get(name);
   const auto where = tensor.where();
   const auto stored = tensor.dtype;
@@ -199,7 +149,6 @@ std::size_t Store::State::add_kept(const TensorFile& part, const std::string& na
   kept_checksums[name] = json_get<std::string>(entry, "checksum", where);
   kept.emplace(name, std::move(tensor));
   kept_names.push_back(name);
-  return 1;
 }
 
 bool Store::is_store(const std::filesystem::path& path) { return std::filesystem::exists(path / kManifest); }
@@ -227,22 +176,9 @@ const Json& Store::manifest() const { return state_->manifest; }
 const std::vector<std::string>& Store::quantized_names() const { return state_->quantized_names; }
 const std::vector<std::string>& Store::kept_names() const { return state_->kept_names; }
 
-const QuantizedTensor& Store::layout(const std::string& name) const { return state_->layer(name).shape; }
+const QuantizedTensor& Store::layout(const std::string& name) const { return state_->layer(name).layout; }
 
-QuantizedTensor Store::quantized(const std::string& name) const {
-  const auto& layer = state_->layer(name);
-  const auto zeros = layer.zeros ? layer.zeros->bytes : std::span<const std::byte>{};
-  if (checksum(layer.codes->bytes, layer.scales->bytes, zeros) != layer.checksum)
-    fail_input(layer.where, "checksum differs: the file is damaged");
-  QuantizedTensor out = layer.shape;
-  out.codes.assign(layer.codes->bytes.begin(), layer.codes->bytes.end());
-  out.zeros.assign(zeros.begin(), zeros.end());
-  out.scales.resize(layer.scales->bytes.size() / 2);
-  std::copy(layer.scales->bytes.begin(), layer.scales->bytes.end(),
-            std::as_writable_bytes(std::span(out.scales)).begin());
-  out.validate(layer.where);
-  return out;
-}
+QuantizedTensor Store::quantized(const std::string& name) const { return state_->layer(name).read(); }
 
 const StoredTensor& Store::kept(const std::string& name) const {
   const auto it = state_->kept.find(name);

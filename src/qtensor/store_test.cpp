@@ -8,6 +8,7 @@
 #include "base/atomic_file.h"
 #include "base/hash.h"
 #include "expect_error.h"
+#include "random_coded.h"
 #include "random_quantized.h"
 #include "temporary_folder.h"
 
@@ -51,7 +52,7 @@ class StoreTest : public testing::Test {
   std::vector<std::byte> blocks = std::vector<std::byte>(80);  // four Q4_1 blocks, or 20 numbers
 };
 
-void expect_equal(const QuantizedTensor& x, const QuantizedTensor& y) {
+void expect_equal(const IntegerTensor& x, const IntegerTensor& y) {
   EXPECT_EQ(x.rows, y.rows);
   EXPECT_EQ(x.cols, y.cols);
   EXPECT_EQ(x.bits, y.bits);
@@ -74,11 +75,11 @@ TEST_F(StoreTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(store.manifest()["version"], 1);
   EXPECT_EQ(store.quantized_names(), (std::vector<std::string>{"block.0.q", "block.0.k"}));
   EXPECT_EQ(store.kept_names(), (std::vector<std::string>{"embedding.weight", "norm.weight"}));
-  expect_equal(store.quantized("block.0.q"), a);
-  EXPECT_EQ(store.layout("block.0.q").bits, 3);
-  EXPECT_EQ(store.layout("block.0.q").groups(), 4);
-  EXPECT_TRUE(store.layout("block.0.q").codes.empty());
-  expect_equal(store.quantized("block.0.k"), b);
+  expect_equal(*store.quantized("block.0.q").integer(), *a.integer());
+  EXPECT_EQ(store.layout("block.0.q").integer()->bits, 3);
+  EXPECT_EQ(store.layout("block.0.q").integer()->groups(), 4);
+  EXPECT_TRUE(store.layout("block.0.q").integer()->codes.empty());
+  expect_equal(*store.quantized("block.0.k").integer(), *b.integer());
   const auto& kept = store.kept("embedding.weight");
   EXPECT_EQ(kept.dtype, DType::q4_1);
   EXPECT_EQ(kept.shape, (std::vector<std::int64_t>{2, 64}));
@@ -184,7 +185,7 @@ TEST_F(StoreTest, RefusesMissingAndMisnamedParts) {
 TEST_F(StoreTest, RefusesAPartOfAnotherStore) {
   write();
   auto other = a;
-  other.codes[0] ^= std::byte{1};
+  std::get<IntegerTensor>(other.form).codes[0] ^= std::byte{1};
   StoreWriter writer(folder.path() / "other");
   writer.write_part("block-00000", {{"block.0.q", &other}, {"block.0.k", &b}}, {});
   fs::copy_file(writer.folder() / "block-00000.safetensors", path / "block-00000.safetensors",
@@ -249,6 +250,72 @@ TEST_F(StoreTest, RefusesPartsWithWrongSizes) {
   bad("kind", "vector", {"tensor w", "kind 'vector'"}, ErrorCode::unsupported);
 }
 
+class CodedStoreTest : public StoreTest {
+ protected:
+  CodedStoreTest() { a = random_coded(20, 30, 4, true, 3), b = random_coded(70, 8, 1, false, 4); }
+};
+
+TEST_F(CodedStoreTest, GivesBackWhatWasWritten) {
+  write();
+  const auto store = Store::open(path);
+  store.verify();
+  EXPECT_EQ(store.layout("block.0.q").rows(), 20);
+  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
+  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
+    const auto read = store.quantized(name);
+    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
+    const auto count = static_cast<std::size_t>(read.rows() * read.cols());
+    std::vector<float> x(count), y(count);
+    read.decode_rows(0, read.rows(), x.data());
+    written->decode_rows(0, read.rows(), y.data());
+    EXPECT_EQ(x, y);
+  }
+  const auto part = open_safetensors(path / "block-00000.safetensors");
+  EXPECT_EQ(part.get("block.0.q.step").dtype, DType::f32);
+  EXPECT_EQ(part.get("block.0.q.row_steps").shape, (std::vector<std::int64_t>{20}));
+  EXPECT_EQ(part.get("block.0.q.column_steps").shape, (std::vector<std::int64_t>{30}));
+  EXPECT_EQ(part.find("block.0.k.row_steps"), nullptr);
+}
+
+TEST_F(CodedStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
+  write();
+  const auto good = part();
+  for (std::size_t i = 0; i < good.size(); i += 7) {
+    auto bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
+    put_part(bad);
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+    if (i % 10 != 0) continue;
+    put_part(good.substr(0, i));
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+  }
+}
+
+TEST_F(CodedStoreTest, RefusesPartsWithWrongSizes) {
+  const std::vector<std::byte> bytes(64);
+  const auto refused_with = [&](const Json& entry, const TensorToWrite& last,
+                                std::initializer_list<std::string> parts) {
+    write_by_hand(path, {{"w", entry}},
+                  {{"w.levels", DType::u8, {64}, bytes}, {"w.step", DType::f32, {1}, std::span(bytes).first(4)}, last});
+    expect_error(ErrorCode::bad_input, parts, [&] { Store::open(path).verify(); });
+  };
+  const TensorToWrite steps{"w.row_steps", DType::u8, {2}, std::span(bytes).first(2)};
+  Json good = {{"kind", "coded"}, {"rows", 2}, {"cols", 16}, {"checksum", "none"}};
+  refused_with(good, steps, {"p.safetensors", "tensor w", "checksum"});
+  good["rows"] = 3;
+  refused_with(good, steps, {"tensor w.row_steps", "U8 of 3"});
+  good["rows"] = std::int64_t{1} << 40;
+  refused_with(good, steps, {"tensor w", "out of range"});
+  good["rows"] = 2;
+  refused_with(good, {"w.column_steps", DType::f16, {16}, std::span(bytes).first(32)}, {"w.column_steps", "U8 of 16"});
+  refused_with(good, {"w.zeros", DType::u8, {16}, std::span(bytes).first(16)}, {"3 tensors, 2 are described"});
+  // Right checksums around a stream that is none.
+  good["checksum"] = hash64_hex(bytes) + hash64_hex(std::span(bytes).first(4)) + hash64_hex({}) + hash64_hex({});
+  write_by_hand(path, {{"w", good}},
+                {{"w.levels", DType::u8, {64}, bytes}, {"w.step", DType::f32, {1}, std::span(bytes).first(4)}});
+  expect_error(ErrorCode::unsupported, {"tensor w", "version 0"}, [&] { Store::open(path).verify(); });
+}
+
 TEST_F(StoreTest, RefusesKeptTensorsThatDoNotFit) {
   const std::vector<std::byte> bytes(64);
   const auto bad = [&](DType stored, std::int64_t extent, const char* type, const Json& shape,
@@ -291,7 +358,7 @@ TEST_F(StoreTest, WritesNoNameTwice) {
 }
 
 TEST_F(StoreTest, WritesNoInvalidLayer) {
-  a.scales[0] = 0;
+  std::get<IntegerTensor>(a.form).scales[0] = 0;
   StoreWriter writer(path);
   expect_error(ErrorCode::bad_input, {"block.0.q", "scale 0 of row 0"}, [&] {
     writer.write_part("p", {{"block.0.q", &a}}, {});
@@ -303,7 +370,7 @@ TEST_F(StoreTest, LeavesNothingWhenTheDiskIsFull) {
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
   ::getrlimit(RLIMIT_FSIZE, &before);
-  const auto big = random_quantized(100, 100, 8, 100, true, 5);
+  const QuantizedTensor big = random_quantized(100, 100, 8, 100, true, 5);
   expect_error(ErrorCode::io, {"big.safetensors", "cannot write"}, [&] {
     StoreWriter writer(path);
     write_to(writer);

@@ -57,7 +57,7 @@ std::vector<double> column_weights(const Hessian::State* hessian, ScaleSearch se
   return weights;
 }
 
-QuantizedTensor pack(const Matrix<std::uint8_t>& codes, const lattice::Grid& grid, int bits, bool symmetric) {
+IntegerTensor pack(const Matrix<std::uint8_t>& codes, const lattice::Grid& grid, int bits, bool symmetric) {
   Matrix<std::uint16_t> scales(grid.step.rows(), grid.step.cols());
   Matrix<std::uint8_t> zeros(grid.zero.rows(), grid.zero.cols());
   for (std::int64_t i = 0; i < scales.size(); ++i) {

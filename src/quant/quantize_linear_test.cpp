@@ -45,7 +45,7 @@ TEST(QuantizeLinear, AllBitsBothKindsHoldTheirPromises) {
       SCOPED_TRACE(testing::Message() << bits << " bits, symmetric " << symmetric);
       const auto layer = quantize_linear(w, &hessian, options(bits, symmetric), "w");
       layer.tensor.validate("w");
-      EXPECT_EQ(layer.tensor.symmetric, symmetric);
+      EXPECT_EQ(layer.tensor.integer()->symmetric, symmetric);
       const auto& record = layer.record;
       EXPECT_EQ(record.rows, 40);
       EXPECT_EQ(record.cols, 64);
@@ -110,8 +110,8 @@ TEST(QuantizeLinear, RoundingIsTheNearestLevelWithAndWithoutGramMatrix) {
   const Hessian hessian(h, Order::act, 0.01, "h");
   const auto o = options(4, false, Method::rounding, ScaleSearch::minmax);
   const auto blind = quantize_linear(w, nullptr, o, "w"), seen = quantize_linear(w, &hessian, o, "w");
-  EXPECT_EQ(blind.tensor.codes, seen.tensor.codes);
-  EXPECT_EQ(blind.tensor.scales, seen.tensor.scales);
+  EXPECT_EQ(blind.tensor.integer()->codes, seen.tensor.integer()->codes);
+  EXPECT_EQ(blind.tensor.integer()->scales, seen.tensor.integer()->scales);
   EXPECT_LT(blind.record.error, 0);
   EXPECT_LT(seen.record.bound, 0);
   double norm = 0;
@@ -213,7 +213,7 @@ TEST(QuantizeLinear, SmallestShapes) {
     const auto layer =
         quantize_linear(w, &hessian, options(4, false, Method::nearest_plane, ScaleSearch::pivots, 0), "w");
     layer.tensor.validate("w");
-    EXPECT_EQ(layer.tensor.group, n);
+    EXPECT_EQ(layer.tensor.integer()->group, n);
     EXPECT_LT(layer.record.error, 0.05);
   }
 }
@@ -240,9 +240,9 @@ TEST(QuantizeLinear, SameBytesForAnyNumberOfThreads) {
   for (const int threads : {2, 3}) {
     set_thread_count(threads);
     const auto many = quantize_linear(w, std::make_unique<Hessian>(h, Order::act, 0.01, "h").get(), o, "w");
-    EXPECT_EQ(one.tensor.codes, many.tensor.codes);
-    EXPECT_EQ(one.tensor.scales, many.tensor.scales);
-    EXPECT_EQ(one.tensor.zeros, many.tensor.zeros);
+    EXPECT_EQ(one.tensor.integer()->codes, many.tensor.integer()->codes);
+    EXPECT_EQ(one.tensor.integer()->scales, many.tensor.integer()->scales);
+    EXPECT_EQ(one.tensor.integer()->zeros, many.tensor.integer()->zeros);
     EXPECT_EQ(one.record.error, many.record.error);
     EXPECT_EQ(one.record.bound, many.record.bound);
     EXPECT_EQ(one.record.certificate, many.record.certificate);

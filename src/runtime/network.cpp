@@ -11,8 +11,8 @@ namespace {
 class QuantizedRows : public WeightRows {
  public:
   explicit QuantizedRows(std::shared_ptr<const QuantizedTensor> tensor) : tensor_(std::move(tensor)) {}
-  std::int64_t rows() const override { return tensor_->rows; }
-  std::int64_t cols() const override { return tensor_->cols; }
+  std::int64_t rows() const override { return tensor_->rows(); }
+  std::int64_t cols() const override { return tensor_->cols(); }
   void decode(std::int64_t r0, std::int64_t count, float* out) const override { tensor_->decode_rows(r0, count, out); }
 
  private:
@@ -68,7 +68,7 @@ Network open_store(const std::filesystem::path& path) {
   auto store = Store::open(path);
   for (const auto& name : store.quantized_names()) {
     const auto tensor = store.quantized(name);
-    network.linear_weights += tensor.rows * tensor.cols;
+    network.linear_weights += tensor.rows() * tensor.cols();
     network.linear_bytes += tensor.stored_bytes();
   }
   network.weights = std::make_unique<StoreWeights>(std::move(store));

@@ -2,13 +2,13 @@
 #pragma once
 
 #include "base/rng.h"
-#include "qtensor/quantized_tensor.h"
+#include "qtensor/integer_tensor.h"
 
 namespace nearplane {
 
 // Not inlined: with a constant shape g++ 12 warns of the negative sizes it can imagine.
-[[gnu::noinline]] inline QuantizedTensor random_quantized(std::int64_t rows, std::int64_t cols, int bits,
-                                                          std::int64_t group, bool symmetric, std::uint64_t seed) {
+[[gnu::noinline]] inline IntegerTensor random_quantized(std::int64_t rows, std::int64_t cols, int bits,
+                                                        std::int64_t group, bool symmetric, std::uint64_t seed) {
   Rng rng(seed);
   const auto groups = (cols + group - 1) / group;
   Matrix<std::uint8_t> codes(rows, cols), zeros(rows, groups);

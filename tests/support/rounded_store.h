@@ -14,7 +14,7 @@
 namespace nearplane {
 
 /// W [m, n] on a grid that spans each group and zero.
-inline QuantizedTensor rounded(const Matrix<float>& w, int bits, std::int64_t group, bool symmetric) {
+inline IntegerTensor rounded(const Matrix<float>& w, int bits, std::int64_t group, bool symmetric) {
   const auto groups = (w.cols() + group - 1) / group;
   const int top = (1 << bits) - 1;
   Matrix<std::uint8_t> codes(w.rows(), w.cols()), zeros(w.rows(), groups);
@@ -49,7 +49,8 @@ inline void write_rounded_store(const std::filesystem::path& model_path, const s
       kept.push_back({name, DType::f32, tensor.shape, std::as_bytes(std::span(vector))});
     } else if (name.starts_with("model.layers.")) {
       const auto module = name.substr(0, name.rfind(".weight"));
-      const auto layer = rounded(model.decode_matrix(name), bits, group > 0 ? group : tensor.shape[1], symmetric);
+      const QuantizedTensor layer =
+          rounded(model.decode_matrix(name), bits, group > 0 ? group : tensor.shape[1], symmetric);
       store.write_part(module, {{module, &layer}}, {});
     } else {
       kept.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});

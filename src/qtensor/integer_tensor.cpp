@@ -1,4 +1,4 @@
-#include "qtensor/quantized_tensor.h"
+#include "qtensor/integer_tensor.h"
 
 #include <algorithm>
 #include <cassert>
@@ -10,11 +10,11 @@
 
 namespace nearplane {
 
-std::int64_t QuantizedTensor::row_bytes() const { return packed_row_bytes(cols, bits); }
+std::int64_t IntegerTensor::row_bytes() const { return packed_row_bytes(cols, bits); }
 
-std::int64_t QuantizedTensor::zero_row_bytes() const { return symmetric ? 0 : packed_row_bytes(groups(), bits); }
+std::int64_t IntegerTensor::zero_row_bytes() const { return symmetric ? 0 : packed_row_bytes(groups(), bits); }
 
-void QuantizedTensor::validate(const std::string& where) const {
+void IntegerTensor::validate(const std::string& where) const {
   if (rows < 1 || cols < 1) fail_input(where, "shape {} x {} is empty", rows, cols);
   if (bits < 2 || bits > 8) fail_input(where, "{} bits are outside 2 to 8", bits);
   if (group < 1 || group > cols) fail_input(where, "a group of {} columns in rows of {}", group, cols);
@@ -37,15 +37,15 @@ void QuantizedTensor::validate(const std::string& where) const {
   }
 }
 
-std::int64_t QuantizedTensor::stored_bytes() const {
+std::int64_t IntegerTensor::stored_bytes() const {
   return std::ssize(codes) + 2 * std::ssize(scales) + std::ssize(zeros);
 }
 
-void QuantizedTensor::codes_of_row(std::int64_t r, std::uint8_t* out) const {
+void IntegerTensor::codes_of_row(std::int64_t r, std::uint8_t* out) const {
   unpack_row(codes.data() + r * row_bytes(), bits, {out, static_cast<std::size_t>(cols)});
 }
 
-void QuantizedTensor::zeros_of_row(std::int64_t r, std::uint8_t* out) const {
+void IntegerTensor::zeros_of_row(std::int64_t r, std::uint8_t* out) const {
   const auto count = static_cast<std::size_t>(groups());
   if (symmetric)
     std::fill_n(out, count, static_cast<std::uint8_t>(1 << (bits - 1)));
@@ -53,7 +53,7 @@ void QuantizedTensor::zeros_of_row(std::int64_t r, std::uint8_t* out) const {
     unpack_row(zeros.data() + r * zero_row_bytes(), bits, {out, count});
 }
 
-void QuantizedTensor::decode_rows(std::int64_t r0, std::int64_t count, float* out) const {
+void IntegerTensor::decode_rows(std::int64_t r0, std::int64_t count, float* out) const {
   std::vector<std::uint8_t> z(static_cast<std::size_t>(cols)), zero(static_cast<std::size_t>(groups()));
   for (std::int64_t r = r0; r < r0 + count; ++r, out += cols) {
     codes_of_row(r, z.data());
@@ -66,10 +66,10 @@ void QuantizedTensor::decode_rows(std::int64_t r0, std::int64_t count, float* ou
   }
 }
 
-QuantizedTensor pack_quantized(MatrixView<const std::uint8_t> codes, MatrixView<const std::uint16_t> scales,
-                               MatrixView<const std::uint8_t> zeros, int bits, std::int64_t group, bool symmetric) {
+IntegerTensor pack_quantized(MatrixView<const std::uint8_t> codes, MatrixView<const std::uint16_t> scales,
+                             MatrixView<const std::uint8_t> zeros, int bits, std::int64_t group, bool symmetric) {
   assert(scales.rows == codes.rows && (symmetric || zeros.rows == codes.rows));
-  QuantizedTensor t;
+  IntegerTensor t;
   t.rows = codes.rows, t.cols = codes.cols, t.bits = bits, t.group = group, t.symmetric = symmetric;
   assert(scales.cols == t.groups() && (symmetric || zeros.cols == t.groups()));
   t.codes.resize(static_cast<std::size_t>(t.rows * t.row_bytes()));

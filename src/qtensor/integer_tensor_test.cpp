@@ -1,4 +1,4 @@
-#include "qtensor/quantized_tensor.h"
+#include "qtensor/integer_tensor.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 namespace nearplane {
 namespace {
 
-TEST(QuantizedTensor, DecodesAKnownRow) {
+TEST(IntegerTensor, DecodesAKnownRow) {
   Matrix<std::uint8_t> codes(1, 5), zeros(1, 2);
   Matrix<std::uint16_t> scales(1, 2);
   std::ranges::copy(std::array{0, 3, 7, 5, 1}, codes.data());
@@ -28,16 +28,15 @@ TEST(QuantizedTensor, DecodesAKnownRow) {
   t.decode_rows(0, 1, out.data());
   EXPECT_EQ(out, (std::array{-1.5f, 0.0f, 2.0f, 8.0f, 0.0f}));
   EXPECT_EQ(t.stored_bytes(), 2 + 4 + 1);
-  EXPECT_EQ(t.bits_per_weight(), 8.0 * 7 / 5);
 }
 
-TEST(QuantizedTensor, CountsEveryBit) {
+TEST(IntegerTensor, CountsEveryBit) {
   const auto t = random_quantized(4, 128, 3, 64, false, 1);
   EXPECT_EQ(t.stored_bytes(), 4 * (48 + 2 * 2 + 1));
-  EXPECT_EQ(random_quantized(4, 128, 4, 128, true, 1).bits_per_weight(), 4.125);
+  EXPECT_EQ(random_quantized(4, 128, 4, 128, true, 1).stored_bytes(), 4 * (64 + 2));
 }
 
-TEST(QuantizedTensor, DecodesAsThePlainFormulaSays) {
+TEST(IntegerTensor, DecodesAsThePlainFormulaSays) {
   for_every_target([] {
     std::uint64_t seed = 0;
     for (int bits = 2; bits <= 8; ++bits)
@@ -69,7 +68,7 @@ TEST(QuantizedTensor, DecodesAsThePlainFormulaSays) {
   });
 }
 
-TEST(QuantizedTensor, PacksWhatItUnpacks) {
+TEST(IntegerTensor, PacksWhatItUnpacks) {
   for (int bits = 2; bits <= 8; ++bits) {
     const auto t = random_quantized(5, 77, bits, 10, false, 3);
     Matrix<std::uint8_t> codes(5, 77), zeros(5, 8);
@@ -82,7 +81,7 @@ TEST(QuantizedTensor, PacksWhatItUnpacks) {
   }
 }
 
-TEST(QuantizedTensor, ValidationNamesWhatIsWrong) {
+TEST(IntegerTensor, ValidationNamesWhatIsWrong) {
   const auto good = random_quantized(3, 40, 4, 16, false, 4);
   EXPECT_NO_THROW(good.validate("layer"));
   const auto bad = [&](std::initializer_list<std::string> parts, const auto& change) {
