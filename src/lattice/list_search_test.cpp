@@ -42,6 +42,10 @@ Solved reference(const Matrix<float>& t, const Triangle<double>& l, const ListOp
   return out;
 }
 
+bool same(const Solved& a, const Solved& b) {
+  return std::equal(a.levels.span().begin(), a.levels.span().end(), b.levels.data());
+}
+
 ListOptions options(int states, int survivors, double lambda, std::int64_t restart = 144) {
   return {.trellis = *find_trellis(states), .survivors = survivors, .lambda = lambda, .restart = restart};
 }
@@ -143,10 +147,54 @@ TEST(ListSearch, EqualsTheReferenceWhileAllColumnsAreOpen) {
         const Problem p(20, n, 1.5, 10);
         const auto o = options(states, survivors, 0.06, 24);
         const auto want = reference(p.t, p.factor(), o, p.costs), have = solve(p.t, p.factor(), o, p.costs);
-        EXPECT_TRUE(std::equal(want.levels.span().begin(), want.levels.span().end(), have.levels.data()));
+        EXPECT_TRUE(same(have, want));
         EXPECT_NEAR(have.total(), want.total(), 1e-9 * want.total());
         EXPECT_NEAR(have.outcome.bits, want.outcome.bits, 1e-6 * want.outcome.bits);
       }
+}
+
+TEST(ListSearch, EqualsTheReferenceOnEveryTarget) {
+  const Problem p(20, 60, 1.5, 20);
+  for_every_target([&] {
+    for (const auto& [states, survivors] : {std::pair{1, 1}, {1, 8}, {4, 1}, {8, 4}}) {
+      const auto o = options(states, survivors, 0.06, 24);
+      const auto want = reference(p.t, p.factor(), o, p.costs);
+      EXPECT_TRUE(same(solve(p.t, p.factor(), o, p.costs), want)) << states << " x " << survivors;
+      const auto rough = solve(p.t, p.factor<float>(), o, p.costs);
+      int equal = 0;
+      for (std::int64_t i = 0; i < 20; ++i) {
+        const auto v = value_of(p, p.factor(), o, rough.levels.row(i), i);
+        EXPECT_NEAR(rough.outcome.error[static_cast<std::size_t>(i)], v.error, 1e-4 * v.error);
+        equal += std::equal(want.levels.row(i), want.levels.row(i) + 60, rough.levels.row(i));
+      }
+      EXPECT_GE(equal, 16) << states << " x " << survivors;  // the rest are ties within rounding
+    }
+  });
+}
+
+TEST(ListSearch, ClosingColumnsHardlyCosts) {
+  const Problem p(30, 300, 1.0, 30);
+  const auto l = p.factor();
+  const double bit = price(l.factor, 0.06);
+  for (const auto& [states, survivors] : {std::pair{1, 8}, {4, 1}, {8, 2}}) {
+    const auto o = options(states, survivors, 0.06);
+    const auto have = solve(p.t, l, o, p.costs), want = reference(p.t, l, o, p.costs);
+    const double best = want.total() + bit * want.outcome.bits;
+    EXPECT_NEAR(have.total() + bit * have.outcome.bits, best, 2e-3 * best) << states << " x " << survivors;
+  }
+}
+
+TEST(ListSearch, SameBitsForAnyNumberOfThreads) {
+  const Problem p(300, 200, 1.0, 40);
+  const auto l = p.factor<float>();
+  set_thread_count(1);
+  const auto one = solve(p.t, l, options(4, 2, 0.06), p.costs);
+  set_thread_count(3);
+  const auto many = solve(p.t, l, options(4, 2, 0.06), p.costs);
+  set_thread_count(0);
+  EXPECT_TRUE(same(one, many));
+  EXPECT_EQ(one.outcome.error, many.outcome.error);
+  EXPECT_EQ(one.outcome.bits, many.outcome.bits);
 }
 
 TEST(ListSearch, ErrorAndBitsAreThoseOfTheLevels) {
