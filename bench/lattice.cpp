@@ -1,6 +1,7 @@
 // Rates of the lattice solvers on all cores, every figure beside the f32 product rate of the same run.
-// Prints JSON: GFLOP/s of the product, nearest plane's m n^2 operations relative to it, K-best's time relative to
-// nearest plane's. With --solve ROWS COLUMNS GROUP THREADS: seconds from a Gram matrix to codes (for bench/published).
+// Prints JSON: GFLOP/s of the product, nearest plane's m n^2 operations relative to it, and relative to its time that
+// of K-best and of the list search of S states x M survivors with priced levels. With --solve ROWS COLUMNS GROUP
+// THREADS: seconds from a Gram matrix to codes (for bench/published).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "kernel/gemm.h"
 #include "lattice/factor.h"
 #include "lattice/kbest.h"
+#include "lattice/list_search.h"
 #include "lattice/nearest_plane.h"
 #include "lattice/order.h"
 
@@ -99,6 +101,22 @@ void time_solve(std::int64_t m, std::int64_t n, std::int64_t group) {
   fmt::print("{{\"seconds\": {:.4f}}}\n", seconds);
 }
 
+// The same weights in steps of 0.35, eight classes of rows.
+double list_seconds(const Problem& p, int states, int survivors) {
+  const auto m = p.w.rows(), n = p.w.cols();
+  Matrix<float> t = p.w.clone();
+  for (auto& x : t.span()) x /= 0.35f;
+  LevelCosts costs{.classes = 8, .reach = 31, .bits = {}, .row_class = {}, .column_class = {}};
+  for (int table = 0; table < 16; ++table)
+    for (int level = -31; level <= 31; ++level)
+      costs.bits.push_back(1.5f + static_cast<float>(std::abs(level)) * (1.0f + 0.02f * static_cast<float>(table)));
+  for (std::int64_t i = 0; i < m; ++i) costs.row_class.push_back(static_cast<int>(i % 9));
+  costs.column_class.assign(static_cast<std::size_t>(n), 0);
+  Matrix<std::int16_t> levels(m, n);
+  const ListOptions options{.trellis = *find_trellis(states), .survivors = survivors, .lambda = 0.06};
+  return best_seconds(2, [&] { list_search(t.view(), p.l, options, costs, levels.view()); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -115,6 +133,9 @@ int main(int argc, char** argv) {
         best_seconds(2, [&] { kbest(square.w.view(), square.l, square.grid, beam, square.codes.view()); });
     fmt::print(", \"kbest_{}_over_nearest_plane_1536\": {:.2f}", beam, seconds / plane);
   }
+  for (const auto& [states, survivors] : {std::pair{1, 1}, {1, 4}, {4, 1}, {8, 1}, {8, 2}, {8, 4}, {8, 8}, {16, 4}})
+    fmt::print(", \"list_{}x{}_over_nearest_plane_1536\": {:.2f}", states, survivors,
+               list_seconds(square, states, survivors) / plane);
   Problem large(4096, 4096);
   const double rate = product_rate(4096), seconds = nearest_plane_seconds(large);
   fmt::print(", \"product_gflops\": {:.1f}, \"nearest_plane_4096_over_product\": {:.3f}}}\n", rate * 1e-9,
