@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "codec/level_stream.h"
 #include "codec/rans.h"
 #include "codec/tuple_stream.h"
 #include "nearplane/error.h"
@@ -33,14 +34,24 @@ void decode_rans(std::span<const std::byte> bytes) {
   decoder.finish();
 }
 
+void decode_levels(std::span<const std::byte> bytes) {
+  constexpr std::int64_t kColumns = 40;
+  const LevelReader reader({bytes.begin(), bytes.end()}, std::vector<int>(kColumns, 64), "fuzz");
+  std::vector<std::int32_t> points(static_cast<std::size_t>(kColumns * kLevelBlockRows));
+  for (std::int64_t i = 0; i < reader.rows(); i += kLevelBlockRows)
+    reader.decode(i, std::min(kLevelBlockRows, reader.rows() - i), points.data());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   if (size < 3) return 0;
   try {
-    if (data[0] % 2 == 0)
+    if (data[0] % 3 == 0)
       decode_tuples(bytes.subspan(1));
+    else if (data[0] % 3 == 1)
+      decode_levels(bytes.subspan(1));
     else
       decode_rans(bytes.subspan(1));
   } catch (const Error&) {

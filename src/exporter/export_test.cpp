@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "expect_error.h"
 #include "model/tensors.h"
+#include "random_coded.h"
 #include "rounded_store.h"
 #include "temporary_folder.h"
 
@@ -128,6 +129,16 @@ TEST_F(ExportTest, RefusesWhatGptqCannotHold) {
   make_store("llama-bias", 4, 24, true);
   refused(kGptq, ErrorCode::unsupported, {"q_proj", "groups of 24 do not divide its 32 inputs"});
   refused(kCompressed, ErrorCode::unsupported, {"q_proj", "groups of 24"});
+}
+
+TEST_F(ExportTest, RefusesEntropyCodedLayersByName) {
+  const QuantizedTensor coded = random_coded(16, 32, 4, true, 1);
+  StoreWriter writer(store);
+  writer.write_part("p", {{"model.layers.0.self_attn.q_proj", &coded}}, {});
+  writer.write_text("config.json", "{}");
+  writer.finish(Json::object());
+  for (const auto format : {kGptq, kCompressed})
+    refused(format, ErrorCode::unsupported, {"layer model.layers.0.self_attn.q_proj", "entropy-coded"});
 }
 
 TEST_F(ExportTest, RefusesAnExistingFolder) {
