@@ -5,7 +5,6 @@
 #include <array>
 #include <cassert>
 #include <cmath>
-#include <numeric>
 
 #include "base/check.h"
 #include "base/threads.h"
@@ -17,16 +16,12 @@
 #include "lattice/nearest_plane.h"
 #include "lattice/order.h"
 #include "quant/alternate.h"
+#include "quant/hessian_state.h"
+#include "quant/measure.h"
 #include "quant/scale_search.h"
 #include "tensor/half.h"
 
 namespace nearplane {
-
-struct Hessian::State {
-  Matrix<double> gram;  // [n,n], lower triangle, without damping
-  lattice::Triangle<float> triangle;
-  std::vector<double> squared_pivots;  // without damping
-};
 
 namespace {
 
@@ -66,44 +61,6 @@ IntegerTensor pack(const Matrix<std::uint8_t>& codes, const lattice::Grid& grid,
   }
   return pack_quantized(codes.view(), scales.view(), zeros.view(), bits, grid.group, symmetric);
 }
-
-// W - Q, from what was packed.
-Matrix<float> differences(const Matrix<float>& w, const QuantizedTensor& q) {
-  auto d = Matrix<float>::uninitialized(w.rows(), w.cols());
-  parallel_for(w.rows(), [&](std::int64_t i) {
-    q.decode_rows(i, 1, d.row(i));
-    for (std::int64_t j = 0; j < w.cols(); ++j) d(i, j) = w(i, j) - d(i, j);
-  });
-  return d;
-}
-
-double total(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
-
-// |E_identity - E_direct| / E_direct, both under the damped H, differences of rows not cancelling.
-double certificate(const lattice::Factor& factor, const std::vector<double>& identity,
-                   const std::vector<double>& direct, const Matrix<float>& d) {
-  double difference = 0, sum = 0;
-  for (std::int64_t i = 0; i < d.rows(); ++i) {
-    double squares = 0;
-    for (const auto j : factor.order) squares += static_cast<double>(d(i, j)) * static_cast<double>(d(i, j));
-    const double damped = direct[i] + factor.shift * squares;
-    difference += std::abs(identity[i] - damped);
-    sum += damped;
-  }
-  return sum > 0 ? difference / sum : 0.0;
-}
-
-// Mean square of every row.
-std::vector<double> variances(const Matrix<float>& w) {
-  std::vector<double> out(static_cast<std::size_t>(w.rows()));
-  for (std::int64_t i = 0; i < w.rows(); ++i) {
-    for (std::int64_t j = 0; j < w.cols(); ++j) out[i] += static_cast<double>(w(i, j)) * static_cast<double>(w(i, j));
-    out[i] /= static_cast<double>(w.cols());
-  }
-  return out;
-}
-
-double ratio(double error, double norm) { return norm > 0 ? error / norm : 0.0; }
 
 // Codes, the grid they belong to, and what they cost.
 struct Candidate {
@@ -161,7 +118,7 @@ struct LayerSolver {
   // Takes grid and codes; returns the rows' errors.
   std::vector<double> keep(Candidate solved) {
     grid = std::move(solved.grid);
-    out.tensor = pack(solved.codes, grid, options.bits, options.symmetric);
+    out.tensor = pack(solved.codes, grid, static_cast<int>(options.bits), options.symmetric);
     out.record.clipped_share = static_cast<double>(solved.outcome.clipped) / static_cast<double>(w.size());
     return std::move(solved.outcome.error);
   }
@@ -191,17 +148,9 @@ struct LayerSolver {
   }
 };
 
-void record_hessian(const Hessian::State& hessian, const lattice::Grid& grid, const Matrix<float>& w, double error,
-                    Method method, LayerRecord& record) {
-  const auto& factor = hessian.triangle.factor;
-  const double norm = total(lattice::row_errors<float>(w.view(), hessian.gram));
-  record.error = ratio(error, norm);
-  record.limit = ratio(lattice::error_limit(hessian.squared_pivots, variances(w), record.bits_per_weight), norm);
-  record.dead_columns = factor.dimension - factor.rank();
-  record.damping = factor.damping;
-  record.repairs = factor.repairs;
-  if (method != Method::nearest_plane) return;
-  record.bound = ratio(lattice::error_bound(factor, grid), norm);
+// The worst case of nearest plane, relative to `norm`.
+void record_bound(const Hessian::State& hessian, const lattice::Grid& grid, double norm, LayerRecord& record) {
+  record.bound = ratio(lattice::error_bound(hessian.triangle.factor, grid), norm);
   record.expectation = record.bound / 3;
 }
 
@@ -228,6 +177,9 @@ void check_weights(const Matrix<float>& w, const std::string& where) {
 }
 
 void check_search(const GridOptions& options, const std::string& where) {
+  if (!(options.bits >= 2 && options.bits <= 8)) fail_input(where, "{} bits are outside 2 to 8", options.bits);
+  if (options.bits != std::floor(options.bits))
+    fail_input(where, "integer codes of {} bits; a real number of bits takes an entropy-coded method", options.bits);
   constexpr std::array kBeams{1, 2, 4, 8, 16};
   constexpr int kMostRounds = 100;
   if (std::find(kBeams.begin(), kBeams.end(), options.beam) == kBeams.end())
@@ -240,26 +192,25 @@ void check_search(const GridOptions& options, const std::string& where) {
 
 QuantizedLayer quantize_linear(const Matrix<float>& w, const Hessian* hessian, const GridOptions& options,
                                const std::string& where) {
+  check_weights(w, hessian == nullptr ? w.cols() : hessian->state().gram.cols(), where);
   const auto group = options.group == 0 ? w.cols() : options.group;
   check_search(options, where);
-  if (options.bits < 2 || options.bits > 8) fail_input(where, "{} bits are outside 2 to 8", options.bits);
-  if (w.cols() < 1 || w.rows() < 1) fail_input(where, "shape {} x {} is empty", w.rows(), w.cols());
   if (group < 1 || w.cols() % group != 0) fail_input(where, "groups of {} do not divide {} columns", group, w.cols());
-  check_weights(w, where);
   const auto* state = hessian == nullptr ? nullptr : &hessian->state();
   assert(state != nullptr || (options.method == Method::rounding && options.scales == ScaleSearch::minmax));
-  if (state != nullptr && state->gram.cols() != w.cols())
-    fail_input(where, "{} columns, but the Gram matrix has {}", w.cols(), state->gram.cols());
 
-  auto grid =
-      choose_grid(w.view(), column_weights(state, options.scales), options.bits, group, options.symmetric, where);
+  auto grid = choose_grid(w.view(), column_weights(state, options.scales), static_cast<int>(options.bits), group,
+                          options.symmetric, where);
   LayerSolver solver{.w = w, .hessian = state, .options = options, .grid = std::move(grid), .out = {}, .direct = {}};
   options.method == Method::rounding ? solver.round() : solver.nearest_plane();
   auto& record = solver.out.record;
   record.rows = w.rows(), record.cols = w.cols();
   record.bits = options.bits;
   record.bits_per_weight = solver.out.tensor.bits_per_weight();
-  if (state != nullptr) record_hessian(*state, solver.grid, w, total(solver.direct), options.method, record);
+  if (state != nullptr) {
+    const double norm = record_error(*state, w, total(solver.direct), record);
+    if (options.method == Method::nearest_plane) record_bound(*state, solver.grid, norm, record);
+  }
   return std::move(solver.out);
 }
 
