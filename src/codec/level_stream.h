@@ -35,7 +35,8 @@ struct LevelModel {
 struct LevelTables {
   std::vector<std::uint8_t> run;  // [classes], from 0 upwards in steps of one
   std::vector<RansTable> tables;  // [runs][quantizers], then the table of row classes
-  double bits = 0;                // of the levels and row classes they were fitted to, and of the tables themselves
+  double bits = 0;                // of the levels and row classes they were fitted to
+  double own_bits = 0;            // of the tables themselves
 
   const RansTable& table(const LevelModel& model, int cls, int quantizer) const {
     return tables[static_cast<std::size_t>(run[static_cast<std::size_t>(cls)] * model.quantizers() + quantizer)];

@@ -131,7 +131,7 @@ LevelTables fit_tables(const LevelModel& model, std::span<const std::int16_t> le
   Counts rows;
   for (const int cls : model.row) add(rows, cls);
   add_table(rows);
-  out.bits += 8 * static_cast<double>(write_rans_tables(out.tables).size());
+  out.own_bits = 8 * static_cast<double>(write_rans_tables(out.tables).size());
   return out;
 }
 
