@@ -13,6 +13,10 @@ namespace nearplane {
 enum class Method {
   rounding,       // every weight to the nearest level; no calibration
   nearest_plane,  // Babai's nearest plane on the lattice of the layer's Gram matrix H = GPTQ
+  // Without a range, entropy-coded, by nearest plane with priced levels. Bits are a real number, counted from the file.
+  hptq,      // one step for the whole layer
+  watersic,  // steps of columns in inverse proportion to their pivots
+  trellis,   // the same, each weight on one of two grids that a trellis picks (dependent quantization)
 };
 
 enum class Order {
@@ -37,14 +41,16 @@ enum class Arithmetic { f32, bf16 };  // of the calibration forward pass
 
 /// How one linear layer becomes integers.
 struct GridOptions {
-  int bits = 3;             // 2 to 8
+  double bits = 3;          // 2 to 8, whole; of entropy-coded methods bits per weight, at most 8
   std::int64_t group = 64;  // columns that share a scale along a row; 0 = the whole row
   bool symmetric = false;   // zero point fixed at 2^(bits-1)
   Method method = Method::nearest_plane;
   Solver solver = Solver::nearest_plane;
-  int beam = 8;       // of Solver::kbest: 1, 2, 4, 8 or 16
-  int alternate = 4;  // rounds of steps given codes, codes given steps after Method::nearest_plane; 0 to 100
-  Order order = Order::act;
+  int beam = 8;              // of Solver::kbest: 1, 2, 4, 8 or 16
+  int alternate = 4;         // rounds of steps given codes, codes given steps after Method::nearest_plane; 0 to 100
+  int states = 8;            // of Method::trellis: 4, 8 or 16
+  int survivors = 1;         // of Method::trellis, kept for each state: 1, 2, 4 or 8
+  Order order = Order::act;  // of integer codes
   ScaleSearch scales = ScaleSearch::pivots;
   double damping = 0.01;  // lambda of H + lambda mean(diag H) I; raised by the ladder when the factorisation fails
 };
