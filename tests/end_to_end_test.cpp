@@ -10,6 +10,7 @@
 #include "base/atomic_file.h"
 #include "expect_error.h"
 #include "nearplane/evaluate.h"
+#include "nearplane/export.h"
 #include "nearplane/generate.h"
 #include "nearplane/inspect.h"
 #include "nearplane/quantize.h"
@@ -117,6 +118,32 @@ TEST_F(EndToEnd, TheStoreIsTheSameForAnyNumberOfThreads) {
   options.calibration.files = {other_text};
   quantize(model, store("other"), options, quiet);
   EXPECT_NE(contents(store("one")), contents(store("other")));
+}
+
+TEST_F(EndToEnd, EntropyCodedMethodsMeetTheirBitsAndDecodeInEveryUse) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  options.grid.bits = 5.5;
+  for (const auto& [name, method] :
+       {std::pair{"hptq", Method::hptq}, {"watersic", Method::watersic}, {"trellis", Method::trellis}}) {
+    options.grid.method = method;
+    options.threads = 1;
+    const auto result = quantize(model, store(name), options, quiet);
+    EXPECT_NEAR(result.bits_per_weight(), 5.5, 0.05) << name;  // layers of 512 weights: a byte is 0.016 bit
+    const auto measured = evaluate(store(name), small_evaluation(other_text, model), quiet);
+    EXPECT_NEAR(measured.bits_per_weight, result.bits_per_weight(), 1e-12);
+    EXPECT_LT(measured.kl, 0.05) << name;
+    const auto inspection = inspect(store(name));
+    EXPECT_EQ(inspection.linear_bytes, result.stored_bytes);
+    EXPECT_EQ(inspection.layers.size(), 14u);
+    options.threads = 3;
+    quantize(model, store("again"), options, quiet);
+    EXPECT_EQ(contents(store("again")), contents(store(name))) << name;
+    fs::remove_all(store("again"));
+    expect_error(ErrorCode::unsupported, {"q_proj", "entropy-coded"},
+                 [&] { export_store(store(name), ExportFormat::gptq, store("out"), quiet); });
+    EXPECT_FALSE(fs::exists(store("out")));
+  }
 }
 
 TEST_F(EndToEnd, TheModelWritesItsOwnCalibrationTextFromASeed) {

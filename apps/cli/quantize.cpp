@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+
 #include "command.h"
 #include "console.h"
 #include "nearplane/error.h"
@@ -10,7 +12,11 @@
 namespace nearplane::cli {
 namespace {
 
-const std::map<std::string, Method> kMethods{{"rounding", Method::rounding}, {"nearest-plane", Method::nearest_plane}};
+const std::map<std::string, Method> kMethods{{"rounding", Method::rounding},
+                                             {"nearest-plane", Method::nearest_plane},
+                                             {"hptq", Method::hptq},
+                                             {"watersic", Method::watersic},
+                                             {"trellis", Method::trellis}};
 const std::map<std::string, Solver> kSolvers{{"nearest-plane", Solver::nearest_plane}, {"kbest", Solver::kbest}};
 const std::map<std::string, Order> kOrders{{"natural", Order::natural}, {"act", Order::act}};
 const std::map<std::string, ScaleSearch> kScales{
@@ -18,6 +24,8 @@ const std::map<std::string, ScaleSearch> kScales{
 const std::map<std::string, Arithmetic> kArithmetics{{"f32", Arithmetic::f32}, {"bf16", Arithmetic::bf16}};
 const std::map<std::string, ExportFormat> kFormats{{"gptq", ExportFormat::gptq},
                                                    {"compressed-tensors", ExportFormat::compressed_tensors}};
+
+const std::map<std::string, std::pair<int, int>> kEfforts{{"fast", {4, 1}}, {"default", {8, 1}}, {"max", {8, 8}}};
 
 struct Arguments {
   std::string model, store;
@@ -78,7 +86,10 @@ void add_quantize(CLI::App& program, Action& action) {
   auto& options = arguments->options;
   app->add_option("MODEL", arguments->model, "Hugging Face folder or GGUF file")->required();
   app->add_option("-o,--output", arguments->store, "folder of the store, must not exist")->required();
-  auto* bits = app->add_option("--bits", options.grid.bits, "bits of a code, 2 to 8")->capture_default_str();
+  auto* bits = app->add_option("--bits", options.grid.bits,
+                               "bits of a code, 2 to 8; of hptq, watersic and trellis any number of bits per weight, "
+                               "counted from the file")
+                   ->capture_default_str();
   auto* mix = app->add_option("--mix", options.mix,
                               "stored bits per weight on average; each layer gets 2, 3, 4, 5 or 8 bits by what the "
                               "model's output feels of its error")
@@ -91,6 +102,19 @@ void add_quantize(CLI::App& program, Action& action) {
   app->add_option("--beam", options.grid.beam, "solutions that kbest keeps: 1, 2, 4, 8 or 16")->capture_default_str();
   app->add_option("--alternate", options.grid.alternate, "rounds of steps given codes, codes given steps; 0 = none")
       ->capture_default_str();
+  app->add_option("--states", options.grid.states, "of the trellis: 4, 8 or 16")->capture_default_str();
+  app->add_option("--survivors", options.grid.survivors, "solutions kept for each state of the trellis: 1, 2, 4 or 8")
+      ->capture_default_str();
+  app->add_option_function<std::string>(
+         "--effort",
+         [arguments](const std::string& name) {
+           std::tie(arguments->options.grid.states, arguments->options.grid.survivors) = kEfforts.at(name);
+         },
+         "states and survivors of the trellis: 4 and 1, 8 and 1, 8 and 8")
+      ->type_name("fast|default|max")
+      ->check(CLI::IsMember({"fast", "default", "max"}).description(""))
+      ->excludes("--states")
+      ->excludes("--survivors");
   add_choice(*app, "--order", options.grid.order, kOrders, "order in which columns are decided (act)");
   add_choice(*app, "--scales", options.grid.scales, kScales,
              "how scales are chosen: range, or least error weighted by H_jj or by the pivots (pivots)");

@@ -6,7 +6,7 @@
 #include "base/process.h"
 #include "pipeline/stage_walk.h"
 #include "quant/drift.h"
-#include "quant/quantize_linear.h"
+#include "quant/quantize_coded.h"
 #include "runtime/network.h"
 
 namespace nearplane {
@@ -48,6 +48,12 @@ FinishedLayer finish(const Model& model, std::int64_t layer, LinearKind kind, co
   return {std::make_shared<const QuantizedTensor>(std::move(result.tensor)), std::move(result.record)};
 }
 
+QuantizedLayer quantize_rows(const Matrix<float>& w, const Hessian& hessian, const GridOptions& grid,
+                             const std::string& where) {
+  return is_coded(grid.method) ? quantize_coded(w, hessian, grid, {}, where)
+                               : quantize_linear(w, &hessian, grid, where);
+}
+
 // One stage: its layers quantized and put into the block.
 class StageSolver {
  public:
@@ -58,7 +64,8 @@ class StageSolver {
   void solve(Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram* drift,
              std::vector<FinishedLayer>& layers) {
     const auto where = linear_name(block.index, kinds.front());
-    const Hessian hessian(gram.total(), options_.grid.order, options_.grid.damping, where);
+    const auto order = is_coded(options_.grid.method) ? Order::natural : options_.grid.order;
+    const Hessian hessian(gram.total(), order, options_.grid.damping, where);
     std::optional<DriftCorrection> correction;
     if (drift != nullptr)
       correction.emplace(hessian, DriftSums{drift->cross(), drift->squares(), drift->tokens()}, where);
@@ -79,9 +86,9 @@ class StageSolver {
     const auto given = bits_.find(linear_name(block, kind));
     if (given != bits_.end()) grid.bits = given->second.bits;
     auto layer = finish(model_, block, kind, [&](const Matrix<float>& w, const std::string& where) {
-      if (correction == nullptr) return quantize_linear(w, &hessian, grid, where);
+      if (correction == nullptr) return quantize_rows(w, hessian, grid, where);
       const auto target = correction->target(w, options_.drift, where);
-      auto result = quantize_linear(target.w, &hessian, grid, where);
+      auto result = quantize_rows(target.w, hessian, grid, where);
       result.record.drift_explained = target.explained;
       result.record.drift_strength = target.strength;
       result.record.output_error = correction->output_error(w, result.tensor);

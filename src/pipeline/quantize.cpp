@@ -10,7 +10,7 @@
 #include "pipeline/mixing.h"
 #include "pipeline/record.h"
 #include "qtensor/store.h"
-#include "quant/quantize_linear.h"
+#include "quant/quantize_coded.h"
 #include "runtime/network.h"
 
 namespace nearplane {
@@ -18,13 +18,14 @@ namespace {
 
 void check_options(const QuantizeOptions& options) {
   const auto& grid = options.grid;
-  if (grid.bits < 2 || grid.bits > 8) fail_input("bits", "{} is outside 2 to 8", grid.bits);
   if (grid.group < 0) fail_input("group", "{} is negative (0 = one scale per row)", grid.group);
   if (!(grid.damping > 0) || grid.damping > 1) fail_input("damping", "{} is outside (0, 1]", grid.damping);
-  check_search(grid, "options");
+  is_coded(grid.method) ? check_coded(grid, "options") : check_search(grid, "options");
   if (!(options.drift.strength >= 0) || options.drift.strength > 1)
     fail_input("drift", "a strength of {} is outside [0, 1]", options.drift.strength);
   if (!(options.mix >= 0) || options.mix > 16) fail_input("mix", "{} bits per weight are no target", options.mix);
+  if (options.mix > 0 && is_coded(grid.method))
+    fail_input("mix", "chooses bits of integer codes; entropy-coded methods take --bits");
   const auto& calibration = options.calibration;
   if (calibration.samples < 1) fail_input("samples", "{} windows are none", calibration.samples);
   if (calibration.length < 2) fail_input("length", "a window of {} tokens is too short", calibration.length);
@@ -39,7 +40,7 @@ bool needs_calibration(const QuantizeOptions& options) {
 void check_groups(const ModelConfig& config, const GridOptions& grid) {
   for (const auto kind : kLinearKinds) {
     const auto cols = linear_shape(config, kind)[1];
-    if (grid.group > 0 && cols % grid.group != 0)
+    if (grid.group > 0 && !is_coded(grid.method) && cols % grid.group != 0)
       fail_input("group", "groups of {} do not divide the {} inputs of {}", grid.group, cols, linear_name(0, kind));
   }
 }

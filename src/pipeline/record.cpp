@@ -7,7 +7,7 @@
 namespace nearplane {
 namespace {
 
-constexpr std::array kMethods{"rounding", "nearest-plane"};
+constexpr std::array kMethods{"rounding", "nearest-plane", "hptq", "watersic", "trellis"};
 constexpr std::array kSolvers{"nearest-plane", "kbest"};
 constexpr std::array kOrders{"natural", "act"};
 constexpr std::array kScales{"minmax", "diagonal", "pivots"};
@@ -60,6 +60,8 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
             {"solver", name_of(kSolvers, grid.solver)},
             {"beam", grid.beam},
             {"alternate", grid.alternate},
+            {"states", grid.states},
+            {"survivors", grid.survivors},
             {"order", name_of(kOrders, grid.order)},
             {"scales", name_of(kScales, grid.scales)},
             {"damping", grid.damping}}},
