@@ -62,8 +62,8 @@ Sample sample_rows(const Matrix<float>& w, const std::vector<double>& f) {
 
 // sum_i f_i E_i of the sampled rows.
 double felt_error(const Sample& sample, const QuantizedTensor& q, const Matrix<double>& gram) {
-  auto d = Matrix<float>::uninitialized(q.rows, q.cols);
-  q.decode_rows(0, q.rows, d.data());
+  auto d = Matrix<float>::uninitialized(q.rows(), q.cols());
+  q.decode_rows(0, q.rows(), d.data());
   for (std::int64_t i = 0; i < d.size(); ++i) d.data()[i] = sample.w.data()[i] - d.data()[i];
   const auto errors = lattice::row_errors<double>(d.view(), gram);
   double sum = 0;
@@ -82,7 +82,7 @@ Curve try_bits(const Matrix<float>& w, const std::vector<double>& f, const Hessi
     const auto q = quantize_linear(sample.w, &hessian, grid, where).tensor;
     const double felt = felt_error(sample, q, hessian.gram()) * sample.factor;
     curve.choices[b] = {.bits = kBits[b],
-                        .bytes = q.stored_bytes() / q.rows * w.rows(),
+                        .bytes = q.stored_bytes() / q.rows() * w.rows(),
                         .cost = 0.5 * felt / static_cast<double>(tokens)};
   }
   return curve;

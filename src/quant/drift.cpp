@@ -11,6 +11,7 @@
 #include "lattice/error.h"
 #include "lattice/factor.h"
 #include "lattice/solve.h"
+#include "quant/measure.h"
 
 namespace nearplane {
 namespace {
@@ -65,7 +66,7 @@ double fitted_strength(double explained, std::int64_t tokens, std::int64_t input
 
 DriftTarget DriftCorrection::target(const Matrix<float>& w, const DriftOptions& options,
                                     const std::string& where) const {
-  check_weights(w, where);
+  check_weights(w, state_->gram.cols(), where);
   const auto& factor = state_->triangle.factor;
   DriftTarget out{Matrix<float>(w.rows(), w.cols())};  // holds d first
   std::vector<double> removed(static_cast<std::size_t>(w.rows()));

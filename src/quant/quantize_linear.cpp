@@ -170,12 +170,6 @@ Hessian::~Hessian() = default;
 const Matrix<double>& Hessian::gram() const { return state_->gram; }
 const lattice::Factor& Hessian::factor() const { return state_->triangle.factor; }
 
-void check_weights(const Matrix<float>& w, const std::string& where) {
-  for (std::int64_t i = 0; i < w.rows(); ++i)
-    for (std::int64_t j = 0; j < w.cols(); ++j)
-      if (!std::isfinite(w(i, j))) fail_input(where, "weight ({}, {}) is {}", i, j, w(i, j));
-}
-
 void check_search(const GridOptions& options, const std::string& where) {
   if (!(options.bits >= 2 && options.bits <= 8)) fail_input(where, "{} bits are outside 2 to 8", options.bits);
   if (options.bits != std::floor(options.bits))
@@ -192,9 +186,9 @@ void check_search(const GridOptions& options, const std::string& where) {
 
 QuantizedLayer quantize_linear(const Matrix<float>& w, const Hessian* hessian, const GridOptions& options,
                                const std::string& where) {
+  check_search(options, where);
   check_weights(w, hessian == nullptr ? w.cols() : hessian->state().gram.cols(), where);
   const auto group = options.group == 0 ? w.cols() : options.group;
-  check_search(options, where);
   if (group < 1 || w.cols() % group != 0) fail_input(where, "groups of {} do not divide {} columns", group, w.cols());
   const auto* state = hessian == nullptr ? nullptr : &hessian->state();
   assert(state != nullptr || (options.method == Method::rounding && options.scales == ScaleSearch::minmax));

@@ -31,9 +31,6 @@ class Hessian {
   std::unique_ptr<State> state_;
 };
 
-/// Error{bad_input} at `where` naming the first weight that is not finite.
-void check_weights(const Matrix<float>& w, const std::string& where);
-
 /// Error{bad_input} at `where` for a solver, beam or number of rounds that quantize_linear cannot use.
 void check_search(const GridOptions& options, const std::string& where);
 
