@@ -146,6 +146,62 @@ TEST_F(EndToEnd, EntropyCodedMethodsMeetTheirBitsAndDecodeInEveryUse) {
   }
 }
 
+TEST_F(EndToEnd, DriftCorrectionBringsOutputsCloserToTheOriginalModel) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  options.grid.bits = 2;
+  const auto none = quantize(model, store("none"), options, quiet);
+  EXPECT_LT(none.layers.back().output_error, 0);  // not measured
+  options.drift.strength = 1e-9;
+  const auto nearly_none = quantize(model, store("nearly"), options, quiet);
+  options.drift = {.fitted = true, .strength = 0};
+  options.threads = 1;
+  const auto fitted = quantize(model, store("one"), options, quiet);
+  options.threads = 3;
+  quantize(model, store("three"), options, quiet);
+  EXPECT_EQ(contents(store("one")), contents(store("three")));
+  double before = 0, after = 0;
+  for (std::size_t i = 0; i < fitted.layers.size(); ++i) {
+    const auto& layer = fitted.layers[i];
+    EXPECT_GE(layer.drift_strength, 0) << layer.name;
+    EXPECT_LE(layer.drift_strength, 1) << layer.name;
+    EXPECT_GT(layer.output_error, 0) << layer.name;
+    before += nearly_none.layers[i].output_error, after += layer.output_error;
+  }
+  // Nothing is quantized before the first stage: no drift, and both errors are the same.
+  EXPECT_EQ(fitted.layers[0].drift_explained, 1);
+  EXPECT_NEAR(fitted.layers[0].output_error, fitted.layers[0].error, 1e-4 * fitted.layers[0].error);
+  EXPECT_LT(after, before);
+}
+
+TEST_F(EndToEnd, MixedBitsMeetTheirSizeAndFusedLayersAgree) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  options.mix = 4.5;
+  options.threads = 1;
+  const auto result = quantize(model, store("one"), options, quiet);
+  EXPECT_LE(result.bits_per_weight(), 4.5);
+  EXPECT_GT(result.bits_per_weight(), 4);
+  double sum = 0;
+  for (const auto& layer : result.layers) {
+    EXPECT_GT(layer.predicted_kl, 0) << layer.name;
+    sum += layer.predicted_kl;
+  }
+  EXPECT_NEAR(result.predicted_kl, sum, 1e-12);
+  for (std::size_t b = 0; b < result.layers.size(); b += 7) {
+    EXPECT_EQ(result.layers[b].bits, result.layers[b + 1].bits);  // q/k/v
+    EXPECT_EQ(result.layers[b].bits, result.layers[b + 2].bits);
+    EXPECT_EQ(result.layers[b + 4].bits, result.layers[b + 5].bits);  // gate/up
+  }
+  const auto measured = evaluate(store("one"), small_evaluation(other_text, model), quiet);
+  EXPECT_EQ(measured.predicted_kl, result.predicted_kl);
+  EXPECT_NEAR(std::log(measured.kl / result.predicted_kl), 0, std::log(5));
+  EXPECT_TRUE(std::isnan(evaluate(model, small_evaluation(other_text, model), quiet).predicted_kl));
+  options.threads = 3;
+  quantize(model, store("three"), options, quiet);
+  EXPECT_EQ(contents(store("one")), contents(store("three")));
+}
+
 TEST_F(EndToEnd, TheModelWritesItsOwnCalibrationTextFromASeed) {
   const auto model = text_model(folder, "llama");
   auto options = small_options(text);
@@ -262,6 +318,17 @@ TEST_F(BadInput, OptionsOutOfRange) {
   options = small_options(text);
   options.calibration.length = 1000;
   refused(ErrorCode::bad_input, {"length", "1000", "256"}, options);
+}
+
+TEST_F(BadInput, ADriftStrengthOrASizeOutOfReach) {
+  auto options = small_options(text);
+  options.drift.strength = 1.5;
+  refused(ErrorCode::bad_input, {"drift", "1.5", "[0, 1]"}, options);
+  options = small_options(text);
+  options.mix = 1.5;
+  refused(ErrorCode::bad_input, {"mix", "1.5", "out of reach", "2 to 8"}, options);
+  options.mix = 12;
+  refused(ErrorCode::bad_input, {"mix", "12", "out of reach"}, options);
 }
 
 TEST_F(BadInput, AnOutputThatExists) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 #include "base/check.h"
@@ -17,8 +16,6 @@ namespace nearplane {
 namespace {
 
 constexpr std::int64_t kRows = 64;  // of a task
-
-double total(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
 // body(first row, rows) for tasks of kRows rows.
 template <class F>
