@@ -1,5 +1,5 @@
-// nearplane._lattice: include/nearplane/lattice.h for Python. Arrays are checked and named in nearplane/lattice.py; here
-// they are only copied in and handed out, with the interpreter lock released while solving.
+// nearplane._lattice: include/nearplane/lattice.h for Python. Arrays are checked and named in nearplane/lattice.py;
+// here they are only copied in and handed out, with the interpreter lock released while solving.
 #include "nearplane/lattice.h"
 
 #include <nanobind/nanobind.h>
