@@ -99,7 +99,7 @@ void add_quantize(CLI::App& program, Action& action) {
   add_choice(*app, "--method", options.grid.method, kMethods, "how weights become codes (nearest-plane)");
   add_choice(*app, "--solver", options.grid.solver, kSolvers,
              "nearest plane, or the list form that keeps the best few solutions of a row (nearest-plane)");
-  app->add_option("--beam", options.grid.beam, "solutions that kbest keeps: 1, 2, 4, 8 or 16")->capture_default_str();
+  app->add_option("--beam", options.grid.beam, "solutions that kbest keeps: 1, 2, 4 or 8")->capture_default_str();
   app->add_option("--alternate", options.grid.alternate, "rounds of steps given codes, codes given steps; 0 = none")
       ->capture_default_str();
   app->add_option("--states", options.grid.states, "of the trellis: 4, 8 or 16")->capture_default_str();

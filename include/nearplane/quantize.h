@@ -46,7 +46,7 @@ struct GridOptions {
   bool symmetric = false;   // zero point fixed at 2^(bits-1)
   Method method = Method::nearest_plane;
   Solver solver = Solver::nearest_plane;
-  int beam = 8;              // of Solver::kbest: 1, 2, 4, 8 or 16
+  int beam = 8;              // of Solver::kbest: 1, 2, 4 or 8
   int alternate = 4;         // rounds of steps given codes, codes given steps after Method::nearest_plane; 0 to 100
   int states = 8;            // of Method::trellis: 4, 8 or 16
   int survivors = 1;         // of Method::trellis, kept for each state: 1, 2, 4 or 8

@@ -125,21 +125,18 @@ struct Strip {
   // Targets of [k0, k1) as far as columns before k0 determine them.
   HWY_INLINE void aim(std::int64_t k0, std::int64_t k1, std::int64_t open) {
     const D d;
-    constexpr int kChunk = K < 8 ? K : 8;
     for (std::int64_t k = k0; k < k1; ++k) {
       const auto at = k * kTileRows + row;
       const V base = hn::Add(hn::Load(d, tile.w + at), hn::Load(d, tile.feedback + at));
       const T* l = tile.l + k * tile.stride;
-      for (int s0 = 0; s0 < K; s0 += kChunk) {
-        V sum[kChunk];
-        for (int s = 0; s < kChunk; ++s) sum[s] = base;
-        for (std::int64_t p = open; p < k0; ++p) {
-          const V factor = hn::Set(d, l[p]);
-          const T* from = differences + ((p - open) * K + s0) * lanes;
-          for (int s = 0; s < kChunk; ++s) sum[s] = hn::MulAdd(factor, hn::Load(d, from + s * lanes), sum[s]);
-        }
-        for (int s = 0; s < kChunk; ++s) target[k - k0][s0 + s] = sum[s];
+      V sum[K];
+      for (int s = 0; s < K; ++s) sum[s] = base;
+      for (std::int64_t p = open; p < k0; ++p) {
+        const V factor = hn::Set(d, l[p]);
+        const T* from = differences + (p - open) * K * lanes;
+        for (int s = 0; s < K; ++s) sum[s] = hn::MulAdd(factor, hn::Load(d, from + s * lanes), sum[s]);
       }
+      for (int s = 0; s < K; ++s) target[k - k0][s] = sum[s];
     }
   }
 
@@ -304,10 +301,8 @@ HWY_INLINE void Extend(const Tile<T>& tile, Beam<T>& beam, std::int64_t k0, std:
       return ExtendRows<T, 2>(tile, beam, k0, k1, close, settled, clipped);
     case 4:
       return ExtendRows<T, 4>(tile, beam, k0, k1, close, settled, clipped);
-    case 8:
-      return ExtendRows<T, 8>(tile, beam, k0, k1, close, settled, clipped);
     default:
-      return ExtendRows<T, 16>(tile, beam, k0, k1, close, settled, clipped);
+      return ExtendRows<T, kLargestBeam>(tile, beam, k0, k1, close, settled, clipped);
   }
 }
 

@@ -11,7 +11,7 @@ namespace nearplane::lattice {
 
 constexpr std::int64_t kBeamLeaf = 16;     // columns decided before survivors are traced back
 constexpr std::int64_t kOpenColumns = 64;  // columns in which the survivors of a row may differ; multiple of kBeamLeaf
-constexpr int kLargestBeam = 16;           // a power of two, as is every beam
+constexpr int kLargestBeam = 8;            // a power of two, as is every beam
 
 /// The survivors of a tile. Arrays are in a layout of the kernel: strips of as many rows as a vector holds.
 template <class T>

@@ -18,7 +18,7 @@
 
 namespace nearplane::lattice {
 
-/// w [m,n] finite -> codes [m,n]; beam K is 1, 2, 4, 8 or 16. T is the type of the feedback; a row whose feedback
+/// w [m,n] finite -> codes [m,n]; beam K is 1, 2, 4 or 8. T is the type of the feedback; a row whose feedback
 /// leaves its range ends with an infinite error. Uses all threads; same bits for any number of them.
 template <class T>
 Outcome kbest(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid, int beam,

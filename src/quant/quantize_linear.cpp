@@ -174,10 +174,10 @@ void check_search(const GridOptions& options, const std::string& where) {
   if (!(options.bits >= 2 && options.bits <= 8)) fail_input(where, "{} bits are outside 2 to 8", options.bits);
   if (options.bits != std::floor(options.bits))
     fail_input(where, "integer codes of {} bits; a real number of bits takes an entropy-coded method", options.bits);
-  constexpr std::array kBeams{1, 2, 4, 8, 16};
+  constexpr std::array kBeams{1, 2, 4, 8};
   constexpr int kMostRounds = 100;
   if (std::find(kBeams.begin(), kBeams.end(), options.beam) == kBeams.end())
-    fail_input(where, "a beam of {} is not 1, 2, 4, 8 or 16", options.beam);
+    fail_input(where, "a beam of {} is not 1, 2, 4 or 8", options.beam);
   if (options.method == Method::rounding && options.solver != Solver::nearest_plane)
     fail_input(where, "plain rounding leaves K-best nothing to decide");
   if (options.alternate < 0 || options.alternate > kMostRounds)
