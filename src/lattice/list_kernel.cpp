@@ -420,10 +420,8 @@ HWY_INLINE void ExtendList(const ListProblem<T>& problem, Survivors<T>& tile, st
       return ExtendRows<T, 2>(problem, tile, k0, k1, close, settled);
     case 4:
       return ExtendRows<T, 4>(problem, tile, k0, k1, close, settled);
-    case 8:
-      return ExtendRows<T, 8>(problem, tile, k0, k1, close, settled);
     default:
-      return ExtendRows<T, 16>(problem, tile, k0, k1, close, settled);
+      return ExtendRows<T, 8>(problem, tile, k0, k1, close, settled);
   }
 }
 

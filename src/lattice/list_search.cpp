@@ -103,7 +103,7 @@ double bits_of_row(const ListOptions& options, const LevelCosts& costs, std::int
 
 void check(MatrixView<const float> t, const Factor& f, const ListOptions& o, const LevelCosts& c) {
   assert(t.cols == f.dimension && std::is_sorted(f.order.begin(), f.order.end()));
-  assert(o.survivors >= 1 && o.survivors <= 16 && (o.survivors & (o.survivors - 1)) == 0 && o.restart > 0);
+  assert(o.survivors >= 1 && o.survivors <= 8 && (o.survivors & (o.survivors - 1)) == 0 && o.restart > 0);
   assert(o.lambda == 0 || c.classes > 0);
   assert(c.classes == 0 || (std::ssize(c.bits) == std::int64_t{c.classes} * 2 * (2 * c.reach + 1) &&
                             std::ssize(c.row_class) == t.rows && std::ssize(c.column_class) == t.cols));

@@ -29,7 +29,7 @@ struct LevelCosts {
 
 struct ListOptions {
   Trellis trellis;
-  int survivors = 1;           // M per state: 1, 2, 4, 8 or 16
+  int survivors = 1;           // M per state: 1, 2, 4 or 8
   double lambda = 0;           // cost of a bit, x mean squared pivot
   std::int64_t restart = 144;  // columns from one state 0 to the next
 };
