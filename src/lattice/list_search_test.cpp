@@ -258,7 +258,7 @@ TEST(ListSearch, IsNeverBetterThanAllPathsAndAlmostAsGoodWithManySurvivors) {
         best = std::min(best, cost(levels));
       }
       const double one = cost(solve(p.t, l, options(states, 1, 0.1, 3), p.costs).levels.row(i));
-      const double many = cost(solve(p.t, l, options(states, 16, 0.1, 3), p.costs).levels.row(i));
+      const double many = cost(solve(p.t, l, options(states, 8, 0.1, 3), p.costs).levels.row(i));
       EXPECT_GE(one, best * (1 - 1e-12));
       EXPECT_GE(many, best * (1 - 1e-12));
       least += best, narrow += one, wide += many;
