@@ -23,5 +23,5 @@ pkg_check_modules(FPLLL REQUIRED IMPORTED_TARGET fplll)
 if(NEARPLANE_SANITIZE)
   # Sanitizers look at the baseline and at AVX2; the release build runs every target, and its tests force each.
   target_compile_definitions(PkgConfig::HWY INTERFACE
-    "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3|HWY_AVX3_DL|HWY_AVX3_ZEN4)")
+    "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3|HWY_AVX3_DL)")
 endif()
