@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -34,16 +33,23 @@ struct Include {
   bool quoted;
 };
 
+// The target of an #include line, with its delimiters; empty for any other line.
+std::string include_target(std::string line) {
+  std::erase_if(line, [](char c) { return c == ' ' || c == '\t'; });
+  if (!line.starts_with("#include")) return {};
+  const auto begin = line.find_first_of("<\""), end = line.find_last_of(">\"");
+  return begin < end && end != std::string::npos ? line.substr(begin, end + 1 - begin) : std::string();
+}
+
 std::vector<Include> includes_below(const fs::path& folder) {
-  static const std::regex pattern(R"(^\s*#\s*include\s*([<"])([^>"]+)[>"])");
   std::vector<Include> out;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (entry.path().extension() != ".cpp" && entry.path().extension() != ".h") continue;
     std::ifstream file(entry.path());
-    std::smatch match;
     for (std::string line; std::getline(file, line);)
-      if (std::regex_search(line, match, pattern))
-        out.push_back({fs::relative(entry.path(), kRoot).string(), match[2], match[1] == "\""});
+      if (const auto target = include_target(line); !target.empty())
+        out.push_back(
+            {fs::relative(entry.path(), kRoot).string(), target.substr(1, target.size() - 2), target[0] == '"'});
   }
   return out;
 }
