@@ -292,10 +292,12 @@ TEST(ListSearch, EveryStretchOfARowStartsInStateZero) {
   p.costs.column_class.assign(static_cast<std::size_t>(n), 0);
   const auto l = diagonal(std::vector<double>(static_cast<std::size_t>(n), 1.0));
   const auto whole = solve(p.t, l, options(8, 2, 0.05, 20), p.costs);
+  auto costs = p.costs;
+  costs.column_class.resize(20);
   for (std::int64_t j0 = 0; j0 < n; j0 += 20) {
     Matrix<float> part(3, 20);
     for (std::int64_t i = 0; i < 3; ++i) std::copy_n(p.t.row(i) + j0, 20, part.row(i));
-    const auto alone = solve(part, diagonal(std::vector<double>(20, 1.0)), options(8, 2, 0.05, 20), p.costs);
+    const auto alone = solve(part, diagonal(std::vector<double>(20, 1.0)), options(8, 2, 0.05, 20), costs);
     for (std::int64_t i = 0; i < 3; ++i)
       EXPECT_TRUE(std::equal(alone.levels.row(i), alone.levels.row(i) + 20, whole.levels.row(i) + j0)) << j0;
   }
