@@ -8,6 +8,7 @@
 #include "lattice/error.h"
 #include "pipeline/stage_walk.h"
 #include "quant/bit_budget.h"
+#include "quant/measure.h"
 #include "quant/quantize_linear.h"
 
 namespace nearplane {
@@ -62,10 +63,7 @@ Sample sample_rows(const Matrix<float>& w, const std::vector<double>& f) {
 
 // sum_i f_i E_i of the sampled rows.
 double felt_error(const Sample& sample, const QuantizedTensor& q, const Matrix<double>& gram) {
-  auto d = Matrix<float>::uninitialized(q.rows(), q.cols());
-  q.decode_rows(0, q.rows(), d.data());
-  for (std::int64_t i = 0; i < d.size(); ++i) d.data()[i] = sample.w.data()[i] - d.data()[i];
-  const auto errors = lattice::row_errors<double>(d.view(), gram);
+  const auto errors = lattice::row_errors<double>(differences(sample.w, q).view(), gram);
   double sum = 0;
   for (std::size_t i = 0; i < errors.size(); ++i) sum += sample.f[i] * errors[i];
   return sum;
