@@ -29,7 +29,8 @@ class DriftGram {
 
   Matrix<double> cross_;
   Gram squares_;
-  Matrix<float> seen_, difference_;
+  Matrix<float> difference_;
+  ColumnPanels seen_;
   Arithmetic arithmetic_;
 };
 

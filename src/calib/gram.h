@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "calib/column_panels.h"
 #include "nearplane/quantize.h"
 #include "tensor/matrix.h"
 
@@ -21,13 +22,17 @@ class Gram {
   void add(MatrixView<const float> x, const std::string& where);
 
   std::int64_t tokens() const { return tokens_; }
+  /// The rows added last, at most a chunk; Arithmetic::f32 only.
+  const ColumnPanels& panels() const { return panels_; }
   /// [n, n], lower triangle valid.
   const Matrix<double>& total() const { return total_; }
 
  private:
-  void add_tile(std::int64_t i, std::int64_t j, MatrixView<const float> x);
+  void round(MatrixView<const float> x);
+  void add_rounded(std::int64_t i, std::int64_t j);
 
   Matrix<double> total_;
+  ColumnPanels panels_;            // f32 only
   Matrix<std::uint16_t> rounded_;  // x transposed in bf16, [n, T]; bf16 only
   Arithmetic arithmetic_;
   std::int64_t tokens_ = 0;
