@@ -1,5 +1,6 @@
 #include "quant/measure.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -34,9 +35,11 @@ void check_weights(const Matrix<float>& w, std::int64_t inputs, const std::strin
 
 Matrix<float> differences(const Matrix<float>& w, const QuantizedTensor& q) {
   auto d = Matrix<float>::uninitialized(w.rows(), w.cols());
-  parallel_for(w.rows(), [&](std::int64_t i) {
-    q.decode_rows(i, 1, d.row(i));
-    for (std::int64_t j = 0; j < w.cols(); ++j) d(i, j) = w(i, j) - d(i, j);
+  parallel_for((w.rows() + kLevelBlockRows - 1) / kLevelBlockRows, [&](std::int64_t block) {
+    const auto first = block * kLevelBlockRows, rows = std::min(kLevelBlockRows, w.rows() - first);
+    q.decode_rows(first, rows, d.row(first));
+    for (auto i = first; i < first + rows; ++i)
+      for (std::int64_t j = 0; j < w.cols(); ++j) d(i, j) = w(i, j) - d(i, j);
   });
   return d;
 }

@@ -19,7 +19,8 @@ constexpr std::int64_t kTokenTile = 256;  // tokens of one GEMM call
 constexpr std::int64_t kMaxRowTile = 768, kMinRowTile = 64;  // rows of one GEMM call
 constexpr std::int64_t kTasks = 16;     // wanted at least per panel; row tiles shrink for it when tokens are few
 constexpr std::int64_t kFewTokens = 8;  // up to here a dot product per row beats packing for a GEMM (generation)
-constexpr std::int64_t kCopyRows = 32;  // rows of a task that only copies, decodes or takes dot products
+constexpr std::int64_t kCopyRows = 64;  // rows of a task that only copies, decodes (coded levels come in blocks of 64)
+                                        // or takes dot products
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
