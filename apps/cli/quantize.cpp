@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <tuple>
 
 #include "command.h"
@@ -31,6 +32,7 @@ struct Arguments {
   std::string model, store;
   QuantizeOptions options;
   std::string export_format;
+  std::optional<bool> slope;
   bool quiet = false;
 };
 
@@ -57,6 +59,7 @@ void print_summary(const Arguments& arguments, const QuantizeResult& result) {
 int run(Arguments& arguments) {
   auto& grid = arguments.options.grid;
   if (grid.method == Method::rounding && arguments.options.calibration.files.empty()) grid.scales = ScaleSearch::minmax;
+  arguments.options.slope = arguments.slope.value_or(grid.method == Method::trellis);
   Console console(arguments.quiet, arguments.store + ".log");
   try {
     const auto result = quantize(arguments.model, arguments.store, arguments.options, console);
@@ -94,6 +97,13 @@ void add_quantize(CLI::App& program, Action& action) {
                               "stored bits per weight on average; each layer gets 2, 3, 4, 5 or 8 bits by what the "
                               "model's output feels of its error")
                   ->excludes(bits);
+  app->add_option_function<std::string>(
+         "--slope", [arguments](const std::string& text) { arguments->slope = text == "one"; },
+         "of entropy-coded methods: 'one' for the model gives bits to rows and layers by what the model's output "
+         "feels; "
+         "'none' gives all the same (one for trellis)")
+      ->type_name("one|none")
+      ->check(CLI::IsMember({"one", "none"}).description(""));
   app->add_option("--group", options.grid.group, "columns that share a scale; 0 = a row")->capture_default_str();
   app->add_flag("--symmetric", options.grid.symmetric, "no zero points");
   add_choice(*app, "--method", options.grid.method, kMethods, "how weights become codes (nearest-plane)");

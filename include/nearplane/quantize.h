@@ -75,8 +75,10 @@ struct QuantizeOptions {
   GridOptions grid;
   CalibrationOptions calibration;
   DriftOptions drift;
-  double mix = 0;  // stored bits per weight to share among the layers, each in 2, 3, 4, 5 or 8 bits as the model's
-                   // output feels them, instead of grid.bits; 0 = grid.bits for all (docs/methods/mixing.md)
+  double mix = 0;      // stored bits per weight to share among the layers, each in 2, 3, 4, 5 or 8 bits as the model's
+                       // output feels them, instead of grid.bits; 0 = grid.bits for all (docs/methods/mixing.md)
+  bool slope = false;  // entropy-coded methods: bits go to rows and layers as the model's output feels their errors,
+                       // grid.bits on average (docs/methods/slope.md); false: each layer has grid.bits, rows are equal
   Arithmetic arithmetic = Arithmetic::f32;
   int threads = 0;  // 0 = one per core
 };
@@ -100,7 +102,8 @@ struct LayerRecord {
   double drift_explained = -1;    // share of the drift in the outputs that a linear correction removes; negative: none
   double drift_strength = 0;      // of the correction that was made
   double output_error = -1;  // ||X W^T - X^ Q^T||^2 / ||X W^T||^2 against the original model; with drift correction
-  double predicted_kl = -1;  // what this layer adds to the KL, nats per token; with QuantizeOptions::mix
+  double predicted_kl = -1;  // what this layer adds to the KL, nats per token: with QuantizeOptions::mix before the
+                             // pass, with ::slope from its measured errors
   double seconds = 0;
 };
 
@@ -109,7 +112,7 @@ struct QuantizeResult {
   std::int64_t weights = 0;       // in the linear layers
   std::int64_t stored_bytes = 0;  // everything needed to decode them
   std::int64_t calibration_tokens = 0;
-  double predicted_kl = -1;  // sum over the layers: to second order, before the pass; with QuantizeOptions::mix
+  double predicted_kl = -1;  // sum over the layers, to second order
   double seconds = 0;
   std::int64_t peak_memory = 0;  // resident bytes of the process
 

@@ -48,24 +48,18 @@ FinishedLayer finish(const Model& model, std::int64_t layer, LinearKind kind, co
   return {std::make_shared<const QuantizedTensor>(std::move(result.tensor)), std::move(result.record)};
 }
 
-QuantizedLayer quantize_rows(const Matrix<float>& w, const Hessian& hessian, const GridOptions& grid,
-                             const std::string& where) {
-  return is_coded(grid.method) ? quantize_coded(w, hessian, grid, {}, where)
-                               : quantize_linear(w, &hessian, grid, where);
-}
-
 // One stage: its layers quantized and put into the block.
 class StageSolver {
  public:
-  StageSolver(const std::shared_ptr<const Model>& model, const QuantizeOptions& options,
-              const std::map<std::string, LayerBits>& bits, Meter& meter)
+  StageSolver(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, const BitPlan& bits,
+              Meter& meter)
       : model_(*model), weights_(weights_of(model)), options_(options), bits_(bits), meter_(meter) {}
 
   void solve(Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram* drift,
              std::vector<FinishedLayer>& layers) {
     const auto where = linear_name(block.index, kinds.front());
-    const auto order = is_coded(options_.grid.method) ? Order::natural : options_.grid.order;
-    const Hessian hessian(gram.total(), order, options_.grid.damping, where);
+    const Hessian hessian(gram.total(), order_of(options_.grid), options_.grid.damping, where);
+    tokens_ = gram.tokens();
     std::optional<DriftCorrection> correction;
     if (drift != nullptr)
       correction.emplace(hessian, DriftSums{drift->cross(), drift->squares(), drift->tokens()}, where);
@@ -82,34 +76,43 @@ class StageSolver {
  private:
   FinishedLayer quantize_layer(std::int64_t block, LinearKind kind, const Hessian& hessian,
                                const DriftCorrection* correction) const {
-    auto grid = options_.grid;
-    const auto given = bits_.find(linear_name(block, kind));
-    if (given != bits_.end()) grid.bits = given->second.bits;
-    auto layer = finish(model_, block, kind, [&](const Matrix<float>& w, const std::string& where) {
-      if (correction == nullptr) return quantize_rows(w, hessian, grid, where);
+    const auto name = linear_name(block, kind);
+    return finish(model_, block, kind, [&](const Matrix<float>& w, const std::string& where) {
+      if (correction == nullptr) return quantize_rows(name, w, hessian, where);
       const auto target = correction->target(w, options_.drift, where);
-      auto result = quantize_rows(target.w, hessian, grid, where);
+      auto result = quantize_rows(name, target.w, hessian, where);
       result.record.drift_explained = target.explained;
       result.record.drift_strength = target.strength;
       result.record.output_error = correction->output_error(w, result.tensor);
       return result;
     });
-    if (given != bits_.end()) layer.record.predicted_kl = given->second.predicted_kl;
-    return layer;
+  }
+
+  QuantizedLayer quantize_rows(const std::string& name, const Matrix<float>& w, const Hessian& hessian,
+                               const std::string& where) const {
+    auto grid = options_.grid;
+    if (bits_.slope) return bits_.slope->quantize(name, w, hessian, tokens_, grid, where);
+    if (is_coded(grid.method)) return quantize_coded(w, hessian, grid, {}, where);
+    const auto given = bits_.mixed.find(name);
+    if (given == bits_.mixed.end()) return quantize_linear(w, &hessian, grid, where);
+    grid.bits = given->second.bits;
+    auto out = quantize_linear(w, &hessian, grid, where);
+    out.record.predicted_kl = given->second.predicted_kl;
+    return out;
   }
 
   const Model& model_;
   std::unique_ptr<WeightSource> weights_;
   const QuantizeOptions& options_;
-  const std::map<std::string, LayerBits>& bits_;
+  const BitPlan& bits_;
   Meter& meter_;
+  std::int64_t tokens_ = 0;  // of the stage
 };
 
 }  // namespace
 
 void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
-                         const QuantizeOptions& options, const std::map<std::string, LayerBits>& bits,
-                         Observer& observer,
+                         const QuantizeOptions& options, const BitPlan& bits, Observer& observer,
                          const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done) {
   Meter meter(observer, linear_count(model->config()));
   StageWalk walk(model, windows, options.arithmetic, options.drift.wanted(), observer);

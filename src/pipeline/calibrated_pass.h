@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "model/model.h"
 #include "nearplane/quantize.h"
 #include "pipeline/mixing.h"
+#include "pipeline/shared_slope.h"
 #include "qtensor/quantized_tensor.h"
 #include "transformer/transformer.h"
 
@@ -23,11 +25,15 @@ struct FinishedLayer {
   LayerRecord record;
 };
 
-/// Layers get the bits that `bits` has for their name, else options.grid.bits.
+/// How layers share bits; neither: options.grid.bits each.
+struct BitPlan {
+  std::map<std::string, LayerBits> mixed;  // by name, of integer layers
+  std::unique_ptr<SharedSlope> slope;      // of coded layers
+};
+
 /// Calls `done(block, layers)` after each block, in order, layers in the order of LinearKind.
 void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
-                         const QuantizeOptions& options, const std::map<std::string, LayerBits>& bits,
-                         Observer& observer,
+                         const QuantizeOptions& options, const BitPlan& bits, Observer& observer,
                          const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done);
 
 /// The same without calibration, for methods that need no Gram matrix.

@@ -3,10 +3,8 @@
 #include <array>
 
 #include "base/check.h"
-#include "base/process.h"
-#include "calib/sensitivity.h"
 #include "lattice/error.h"
-#include "pipeline/stage_walk.h"
+#include "pipeline/look_ahead.h"
 #include "quant/bit_budget.h"
 #include "quant/measure.h"
 #include "quant/quantize_linear.h"
@@ -15,8 +13,7 @@ namespace nearplane {
 namespace {
 
 constexpr std::array kBits{2, 3, 4, 5, 8};
-constexpr std::int64_t kMixingTokens = 8192;  // whole windows; with more the choice hardly changes
-constexpr std::int64_t kRows = 128;           // of a layer that are tried
+constexpr std::int64_t kRows = 128;  // of a layer that are tried
 
 // Bytes and predicted KL of one layer at each of kBits.
 struct Curve {
@@ -24,14 +21,6 @@ struct Curve {
   std::int64_t weights = 0;
   std::array<BitChoice, kBits.size()> choices;
 };
-
-std::span<const Window> first_windows(std::span<const Window> windows) {
-  std::int64_t tokens = 0;
-  std::size_t count = 0;
-  while (count < windows.size() && (count == 0 || tokens + std::ssize(windows[count]) <= kMixingTokens))
-    tokens += std::ssize(windows[count++]);
-  return windows.first(count);
-}
 
 double square(const float* row, std::int64_t n) {
   double sum = 0;
@@ -69,48 +58,20 @@ double felt_error(const Sample& sample, const QuantizedTensor& q, const Matrix<d
   return sum;
 }
 
-Curve try_bits(const Matrix<float>& w, const std::vector<double>& f, const Hessian& hessian, std::int64_t tokens,
-               GridOptions grid, const std::string& where) {
+Curve try_bits(const LayerAhead& layer, const std::vector<double>& f, GridOptions grid) {
   grid.solver = Solver::nearest_plane;
   grid.alternate = 0;
-  const auto sample = sample_rows(w, f);
-  Curve curve{.name = {}, .weights = w.size(), .choices = {}};
+  const auto sample = sample_rows(layer.w, f);
+  Curve curve{.name = layer.name, .weights = layer.w.size(), .choices = {}};
   for (std::size_t b = 0; b < kBits.size(); ++b) {
     grid.bits = kBits[b];
-    const auto q = quantize_linear(sample.w, &hessian, grid, where).tensor;
-    const double felt = felt_error(sample, q, hessian.gram()) * sample.factor;
+    const auto q = quantize_linear(sample.w, &layer.hessian, grid, layer.where).tensor;
+    const double felt = felt_error(sample, q, layer.hessian.gram()) * sample.factor;
     curve.choices[b] = {.bits = kBits[b],
-                        .bytes = q.stored_bytes() / q.rows() * w.rows(),
-                        .cost = 0.5 * felt / static_cast<double>(tokens)};
+                        .bytes = q.stored_bytes() / q.rows() * layer.w.rows(),
+                        .cost = 0.5 * felt / static_cast<double>(layer.tokens)};
   }
   return curve;
-}
-
-// The curves of the layers of every unit.
-std::vector<std::vector<Curve>> all_curves(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
-                                           const Sensitivity& sensitivity, const QuantizeOptions& options,
-                                           Observer& observer) {
-  std::vector<std::vector<Curve>> units;
-  Stopwatch watch;
-  StageWalk walk(model, windows, options.arithmetic, false, observer);
-  const auto blocks = model->config().layers;
-  for (std::int64_t i = 0; i < blocks; ++i) {
-    walk.next_block([&](Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram*) {
-      const Hessian hessian(gram.total(), options.grid.order, options.grid.damping,
-                            linear_name(block.index, kinds.front()));
-      auto& unit = units.emplace_back();
-      for (const auto kind : kinds) {
-        const auto name = linear_name(block.index, kind), tensor = name + ".weight";
-        unit.push_back(try_bits(model->decode_matrix(tensor), sensitivity.at(name), hessian, gram.tokens(),
-                                options.grid, model->tensor(tensor).where()));
-        unit.back().name = name;
-      }
-    });
-    observer.on_progress({"try bits", fmt::format("block {}", i), i + 1, blocks, -1,
-                          watch.seconds() / static_cast<double>(i + 1) * static_cast<double>(blocks - i - 1),
-                          resident_bytes()});
-  }
-  return units;
 }
 
 std::vector<BitChoice> sum_of(const std::vector<Curve>& unit) {
@@ -129,10 +90,11 @@ std::vector<BitChoice> sum_of(const std::vector<Curve>& unit) {
 std::map<std::string, LayerBits> mix_bits(const std::shared_ptr<const Model>& model, const Network& network,
                                           std::span<const Window> windows, const QuantizeOptions& options,
                                           Observer& observer) {
-  const auto few = first_windows(windows);
-  const auto sensitivity = output_sensitivity(
-      network, few, {.seed = options.calibration.seed, .compute = compute_of(options.arithmetic)}, observer);
-  const auto units = all_curves(model, few, sensitivity, options, observer);
+  std::vector<std::vector<Curve>> units;
+  look_ahead(model, network, windows, options, observer, [&](const LayerAhead& layer, const std::vector<double>& f) {
+    if (layer.opens_stage) units.emplace_back();
+    units.back().push_back(try_bits(layer, f, options.grid));
+  });
   std::vector<std::vector<BitChoice>> choices;
   double weights = 0, least = 0, most = 0;
   for (const auto& unit : units) {

@@ -4,8 +4,7 @@
 // them and need one setting.
 // E_i is measured, not modelled: an even sample of each layer's rows is quantized at each of the bits under the Gram
 // matrix of the unquantized model, without alternation or beam, and extrapolated in proportion to f_i |w_i|^2.
-// Source: docs/methods/mixing.md. Cost: four forward passes of at most kMixingTokens tokens and about one quantization
-// of the model.
+// Source: docs/methods/mixing.md. Cost: a look ahead (pipeline/look_ahead.h) and about one quantization of the model.
 #pragma once
 
 #include <map>

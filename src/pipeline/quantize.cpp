@@ -26,6 +26,8 @@ void check_options(const QuantizeOptions& options) {
   if (!(options.mix >= 0) || options.mix > 16) fail_input("mix", "{} bits per weight are no target", options.mix);
   if (options.mix > 0 && is_coded(grid.method))
     fail_input("mix", "chooses bits of integer codes; entropy-coded methods take --bits");
+  if (options.slope && !is_coded(grid.method))
+    fail_input("slope", "shares the bits of entropy-coded methods; integer codes take --mix");
   const auto& calibration = options.calibration;
   if (calibration.samples < 1) fail_input("samples", "{} windows are none", calibration.samples);
   if (calibration.length < 2) fail_input("length", "a window of {} tokens is too short", calibration.length);
@@ -110,6 +112,8 @@ QuantizeResult quantize(const std::filesystem::path& model_path, const std::file
       tensors.emplace_back(layer.record.name, layer.tensor.get());
       result.weights += layer.tensor->rows() * layer.tensor->cols();
       result.stored_bytes += layer.tensor->stored_bytes();
+      if (layer.record.predicted_kl >= 0)
+        result.predicted_kl = std::max(result.predicted_kl, 0.0) + layer.record.predicted_kl;
       result.layers.push_back(layer.record);
     }
     store.write_part(fmt::format("block-{:05}", block), tensors, {});
@@ -118,12 +122,9 @@ QuantizeResult quantize(const std::filesystem::path& model_path, const std::file
     const auto network = open_network(model_path);
     const auto windows = windows_for(network, options, observer);
     for (const auto& window : windows) result.calibration_tokens += std::ssize(window);
-    std::map<std::string, LayerBits> bits;
-    if (options.mix > 0) {
-      bits = mix_bits(model, network, windows, options, observer);
-      result.predicted_kl = 0;
-      for (const auto& [name, layer] : bits) result.predicted_kl += layer.predicted_kl;
-    }
+    BitPlan bits;
+    if (options.mix > 0) bits.mixed = mix_bits(model, network, windows, options, observer);
+    if (options.slope) bits.slope = std::make_unique<SharedSlope>(model, network, windows, options, observer);
     quantize_calibrated(model, windows, options, bits, observer, keep);
   } else {
     quantize_plain(model, options, observer, keep);

@@ -73,6 +73,7 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
             {"tokens", result.calibration_tokens}}},
           {"drift", drift_json(options.drift)},
           {"mix", options.mix},
+          {"slope", options.slope},
           {"predicted_kl", result.predicted_kl},
           {"arithmetic", name_of(kArithmetics, options.arithmetic)},
           {"weights", result.weights},

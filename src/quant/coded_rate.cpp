@@ -12,6 +12,8 @@ namespace {
 constexpr std::int64_t kSampleRows = 96;  // at least; of more rows, one in kSampleShare
 constexpr std::int64_t kSampleShare = 8;
 constexpr int kSampleSearches = 10, kSearches = 12;
+constexpr int kPriceSearches = 3;                              // at one step until prices have settled
+constexpr int kMostWiderSteps = 200;                           // octaves
 constexpr double kSampleTolerance = 0.01, kTolerance = 0.003;  // bits per weight
 constexpr double kSettled = 0.5, kPricedMove = 0.5, kFar = 4;  // octaves
 constexpr int kMostReach = 255;
@@ -65,7 +67,7 @@ struct Rows {
     const auto costs = prices ? costs_of(model, prices->tables, prices->reach) : lattice::LevelCosts{};
     const lattice::ListOptions options{.trellis = model.trellis,
                                        .survivors = problem.survivors,
-                                       .lambda = prices ? problem.lambda : 0.0,
+                                       .lambda = prices ? price_of_bit(model.trellis.states) : 0.0,
                                        .restart = model.restart};
     out.outcome = lattice::list_search(t.view(), problem.l, options, costs, out.levels.view());
     for (const double error : out.outcome.error)
@@ -114,13 +116,32 @@ class RateSearch {
 
   RatedLevels run() {
     Place place(guess(), target_);
-    const auto every = std::min(kSampleShare, problem_.unit.rows / kSampleRows);
-    if (every > 1) look_at_sample(place, every);
+    if (every() > 1) look_at_sample(place);
     place.forget();
     return look_at_all(place);
   }
 
+  RatedLevels at(double step) {
+    for (int i = 0; every() > 1 && i < kPriceSearches; ++i) {
+      const Rows<T> some(problem_, every());
+      if (const auto found = some.search(step, prices_)) learn(some.model, found->levels);
+    }
+    Rows<T> all(problem_, 1);
+    RatedLevels best;
+    for (int i = every() > 1 ? kPriceSearches - 1 : 0; i < kPriceSearches; ++i) {
+      auto found = all.search(step, prices_);
+      if (!found) return {};
+      learn(all.model, found->levels);
+      if (i == kPriceSearches - 1) choose_classes(all.model, found->levels);
+      encode(all.model, *found);
+      best = std::move(*found);
+    }
+    return best;
+  }
+
  private:
+  std::int64_t every() const { return std::min(kSampleShare, problem_.unit.rows / kSampleRows); }
+
   // log2 of the step if levels were Gaussian and as large as the weights.
   double guess() const {
     double squares = 0;
@@ -143,7 +164,7 @@ class RateSearch {
 
   // True if the levels were found with prices.
   bool learn(const LevelModel& model, const Matrix<std::int16_t>& levels) {
-    const bool priced = prices_.has_value() || problem_.lambda == 0;
+    const bool priced = prices_.has_value();
     prices_.emplace(model, levels);
     return priced;
   }
@@ -154,8 +175,8 @@ class RateSearch {
     if (!place.next(bits, priced ? kPricedMove : kFar) && !priced) prices_.reset();
   }
 
-  void look_at_sample(Place& place, std::int64_t every) {
-    const Rows<T> some(problem_, every);
+  void look_at_sample(Place& place) {
+    const Rows<T> some(problem_, every());
     for (int i = 0; i < kSampleSearches; ++i) {
       const auto found = some.search(std::exp2(place.x()), prices_);
       if (!found) {
@@ -181,8 +202,7 @@ class RateSearch {
       }
       const bool priced = learn(all.model, found->levels);
       if (best.stream.empty()) choose_classes(all.model, found->levels);
-      found->stream = encode_levels(all.model, prices_->tables, found->levels.span());
-      found->bits = bits_with(static_cast<double>(found->stream.size()));
+      encode(all.model, *found);
       move(place, found->bits, priced);
       const double gap = std::abs(found->bits - target_);
       if (priced && gap < least)
@@ -191,6 +211,11 @@ class RateSearch {
         best = std::move(*found);
     }
     return best;
+  }
+
+  void encode(const LevelModel& model, RatedLevels& found) const {
+    found.stream = encode_levels(model, prices_->tables, found.levels.span());
+    found.bits = bits_with(static_cast<double>(found.stream.size()));
   }
 
   // Row classes only if the tables they sharpen are worth them.
@@ -219,7 +244,29 @@ RatedLevels nothing(const RateProblem<T>& problem) {
   return out;
 }
 
+template <class T>
+bool all_zero(const RateProblem<T>& problem) {
+  for (std::int64_t i = 0; i < problem.unit.rows; ++i)
+    for (std::int64_t j = 0; j < problem.unit.cols; ++j)
+      if (problem.unit(i, j) != 0) return false;
+  return true;
+}
+
+[[noreturn]] void refuse_spread(const std::string& where) {
+  fail_input(where, "its weights are too far apart for one step: levels leave 16 bits");
+}
+
 }  // namespace
+
+template <class T>
+RatedLevels levels_with(const RateProblem<T>& problem, double step, const std::string& where) {
+  if (all_zero(problem)) return nothing(problem);
+  for (int octave = 0; octave < kMostWiderSteps; ++octave) {
+    auto found = RateSearch<T>(problem, 0).at(std::ldexp(step, octave));
+    if (!found.stream.empty()) return found;
+  }
+  refuse_spread(where);
+}
 
 template <class T>
 RatedLevels levels_at(const RateProblem<T>& problem, double bits, const std::string& where) {
@@ -227,15 +274,14 @@ RatedLevels levels_at(const RateProblem<T>& problem, double bits, const std::str
   if (bits < zero.bits)
     fail_input(where, "{:.3f} bits per weight are out of reach of {} x {} weights: {:.3f} to {} are not", bits,
                problem.unit.rows, problem.unit.cols, zero.bits, kMostBits);
-  bool all_zero = true;
-  for (std::int64_t i = 0; i < problem.unit.rows; ++i)
-    for (std::int64_t j = 0; j < problem.unit.cols; ++j) all_zero = all_zero && problem.unit(i, j) == 0;
-  if (all_zero) return zero;
+  if (all_zero(problem)) return zero;
   auto found = RateSearch<T>(problem, bits).run();
-  if (found.stream.empty()) fail_input(where, "its weights are too far apart for one step: levels leave 16 bits");
+  if (found.stream.empty()) refuse_spread(where);
   return found;
 }
 
+template RatedLevels levels_with(const RateProblem<float>&, double, const std::string&);
+template RatedLevels levels_with(const RateProblem<double>&, double, const std::string&);
 template RatedLevels levels_at(const RateProblem<float>&, double, const std::string&);
 template RatedLevels levels_at(const RateProblem<double>&, double, const std::string&);
 

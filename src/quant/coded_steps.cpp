@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "qtensor/coded_tensor.h"
+#include "quant/measure.h"
 
 namespace nearplane {
 namespace {
@@ -23,34 +24,43 @@ double bits_saved(std::span<const double> shares) {
   return (std::log2(sum / count) - logs / count) / 2;
 }
 
+struct Shares {
+  std::vector<std::uint8_t> codes;
+  double unit = 1;  // what a step of code kUnitStep is, for steps shares^(-1/2)
+};
+
 // Codes of steps in proportion to shares^(-1/2), their median the unit; 0 = no share, the unit step.
-std::vector<std::uint8_t> codes_of(const std::vector<double>& shares) {
+Shares codes_of(const std::vector<double>& shares) {
   std::vector<double> octaves;
   for (const double share : shares)
     if (share > 0) octaves.push_back(-std::log2(share) / 2);
   const auto middle = octaves.begin() + std::ssize(octaves) / 2;
   std::nth_element(octaves.begin(), middle, octaves.end());
-  std::vector<std::uint8_t> out;
+  Shares out{{}, std::exp2(*middle)};
   for (const double share : shares) {
     const double code = share > 0 ? kStepsPerOctave * (-std::log2(share) / 2 - *middle) : 0.0;
-    out.push_back(static_cast<std::uint8_t>(std::clamp(std::lround(code) + kUnitStep, 0l, 255l)));
+    out.codes.push_back(static_cast<std::uint8_t>(std::clamp(std::lround(code) + kUnitStep, 0l, 255l)));
   }
   return out;
 }
 
-// Steps that make `shares` of the error equal, if they save more than a byte for each of them costs per weight.
-std::vector<std::uint8_t> equal_shares(const std::vector<double>& shares, std::int64_t weights_each) {
+double mean(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+// Steps that make `shares` of the error equal, if they save more than a byte for each of them costs per weight. Else
+// one step for all, of which the mean share is what an equally good step of their own would have.
+Shares equal_shares(const std::vector<double>& shares, std::int64_t weights_each) {
   std::vector<double> positive;
   std::copy_if(shares.begin(), shares.end(), std::back_inserter(positive), [](double s) { return s > 0; });
-  if (positive.empty() || bits_saved(positive) <= 8.0 / static_cast<double>(weights_each)) return {};
+  if (positive.empty()) return {};
+  if (bits_saved(positive) <= 8.0 / static_cast<double>(weights_each)) return {{}, 1 / std::sqrt(mean(positive))};
   return codes_of(shares);
 }
 
 std::vector<double> damped(std::span<const double> sensitivity) {
-  const double mean =
-      std::accumulate(sensitivity.begin(), sensitivity.end(), 0.0) / static_cast<double>(sensitivity.size());
   std::vector<double> out(sensitivity.begin(), sensitivity.end());
-  for (auto& f : out) f += kSensitivityDamping * mean;
+  for (auto& f : out) f += kSensitivityDamping * mean(sensitivity);
   return out;
 }
 
@@ -90,13 +100,15 @@ LevelModel classes_of(const std::vector<int>& widths, const std::vector<std::uin
 CodedSteps choose_steps(const Matrix<float>& w, const lattice::Factor& factor, const GridOptions& options,
                         std::span<const double> row_sensitivity) {
   assert(row_sensitivity.empty() || std::ssize(row_sensitivity) == w.rows());
-  CodedSteps out;
-  if (!row_sensitivity.empty()) out.row = equal_shares(damped(row_sensitivity), w.cols());
-  if (options.method != Method::hptq) {
-    std::vector<double> squares(static_cast<std::size_t>(w.cols()));
-    for (std::int64_t k = 0; k < factor.rank(); ++k) squares[factor.order[k]] = factor.pivots[k] * factor.pivots[k];
-    out.column = equal_shares(squares, w.rows());
-  }
+  Shares rows, columns;
+  if (!row_sensitivity.empty()) rows = equal_shares(damped(row_sensitivity), w.cols());
+  std::vector<double> squares(static_cast<std::size_t>(w.cols()));
+  for (std::int64_t k = 0; k < factor.rank(); ++k) squares[factor.order[k]] = factor.pivots[k] * factor.pivots[k];
+  if (options.method != Method::hptq)
+    columns = equal_shares(squares, w.rows());
+  else if (factor.rank() > 0)
+    columns.unit = std::sqrt(static_cast<double>(factor.rank()) / total(squares));
+  CodedSteps out{std::move(rows.codes), std::move(columns.codes), rows.unit * columns.unit, {}};
   out.model =
       classes_of(row_widths(w, out.row), out.column, w.cols(), options.method == Method::trellis ? options.states : 1);
   return out;

@@ -16,6 +16,7 @@ namespace nearplane {
 
 struct CodedSteps {
   std::vector<std::uint8_t> row, column;  // as in CodedTensor
+  double unit = 1;                        // the common step at which L_jj sqrt(f_i) step_ij is 1, in the mean
   LevelModel model;                       // classes: how wide the levels of a weight are, in quarters of an octave
 };
 

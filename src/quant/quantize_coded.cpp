@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "base/check.h"
 #include "lattice/error.h"
@@ -14,15 +15,16 @@ namespace nearplane {
 namespace {
 
 constexpr double kCertificateLimit = 1e-3;
-// Cost of a bit, x the squared step of an error coordinate. At high rate the error of a uniform quantizer, step^2 / 12,
-// falls by 2 ln 2 / 12 = 0.116 of a squared step per bit; a trellis has less to lose per bit.
-constexpr double kPlainLambda = 0.1, kTrellisLambda = 0.06;
-
 class CodedSolver {
  public:
-  CodedSolver(const Matrix<float>& w, const Hessian::State& hessian, const GridOptions& options, CodedSteps steps,
+  CodedSolver(const Matrix<float>& w, const Hessian::State& hessian, const GridOptions& options, const CodedGoal& goal,
               const std::string& where)
-      : w_(w), hessian_(hessian), options_(options), steps_(std::move(steps)), where_(where) {
+      : w_(w),
+        hessian_(hessian),
+        options_(options),
+        goal_(goal),
+        steps_(choose_steps(w, hessian.triangle.factor, options, goal.row_sensitivity)),
+        where_(where) {
     out_.rows = w.rows(), out_.cols = w.cols();
     out_.row_steps = steps_.row, out_.column_steps = steps_.column;
   }
@@ -38,6 +40,9 @@ class CodedSolver {
     QuantizedLayer out{std::move(out_), std::move(record_)};
     out.record.bits_per_weight = out.tensor.bits_per_weight();
     record_error(hessian_, w_, error_, out.record);
+    if (!goal_.row_sensitivity.empty())
+      out.record.predicted_kl =
+          std::inner_product(direct_.begin(), direct_.end(), goal_.row_sensitivity.begin(), 0.0) / 2;
     return out;
   }
 
@@ -65,10 +70,10 @@ class CodedSolver {
                                  .l = l,
                                  .model = steps_.model,
                                  .survivors = trellis ? options_.survivors : 1,
-                                 .lambda = trellis ? kTrellisLambda : kPlainLambda,
                                  .other_bytes = static_cast<std::int64_t>(sizeof out_.step) + std::ssize(steps_.row) +
                                                 std::ssize(steps_.column)};
-    return levels_at(problem, options_.bits, where_);
+    return goal_.step > 0 ? levels_with(problem, goal_.step * steps_.unit, where_)
+                          : levels_at(problem, options_.bits, where_);
   }
 
   void keep(std::vector<std::byte> stream, double step) {
@@ -83,27 +88,33 @@ class CodedSolver {
                  kLargestStep);
   }
 
-  // The factor of all steps with the least error for these levels: <Q, W> / <Q, Q> under H and the rows' weights.
-  // By polarisation, <Q, W> = (|Q|^2 + |W|^2 - |W - Q|^2) / 2.
+  // The factor s of all steps with the least error for these levels: <Q, W> / <Q, Q> under H and the rows' weights.
+  // By polarisation, <Q, W> = (|Q|^2 + |W|^2 - |W - Q|^2) / 2; then, with W - sQ = (W - Q) + (1 - s) Q, the new error
+  // is a small correction of the old one, for which f32 is enough.
   void rescale() {
     auto q = Matrix<float>::uninitialized(w_.rows(), w_.cols());
     const auto d = differences(w_, out_);
     for (std::int64_t i = 0; i < q.size(); ++i) q.data()[i] = w_.data()[i] - d.data()[i];
-    const auto of_q = lattice::row_errors<double>(q.view(), hessian_.gram);
-    const auto of_w = lattice::row_errors<double>(w_.view(), hessian_.gram);
+    const auto of_q = lattice::row_errors<float>(q.view(), hessian_.gram);
+    const auto of_w = lattice::row_errors<float>(w_.view(), hessian_.gram);
     double product = 0, square = 0;
     for (std::size_t i = 0; i < of_q.size(); ++i) {
       const double r = steps_.row.empty() ? 1.0 : static_cast<double>(step_scale(steps_.row[i]));
       product += (of_q[i] + of_w[i] - direct_[i]) / 2 / (r * r), square += of_q[i] / (r * r);
     }
     if (!(square > 0)) return;
-    set_step(static_cast<double>(out_.step) * product / square);
-    error_ = total(lattice::row_errors<double>(differences(w_, out_).view(), hessian_.gram));
+    const double before = static_cast<double>(out_.step);
+    set_step(before * product / square);
+    const double less = 1 - static_cast<double>(out_.step) / before;
+    for (std::size_t i = 0; i < of_q.size(); ++i)
+      direct_[i] += less * (of_w[i] - direct_[i] - of_q[i]) + less * less * of_q[i];
+    error_ = total(direct_);
   }
 
   const Matrix<float>& w_;
   const Hessian::State& hessian_;
   const GridOptions& options_;
+  const CodedGoal& goal_;
   const CodedSteps steps_;
   const std::string& where_;
   CodedTensor out_;
@@ -130,12 +141,11 @@ void check_coded(const GridOptions& options, const std::string& where) {
 }
 
 QuantizedLayer quantize_coded(const Matrix<float>& w, const Hessian& hessian, const GridOptions& options,
-                              std::span<const double> row_sensitivity, const std::string& where) {
+                              const CodedGoal& goal, const std::string& where) {
   check_coded(options, where);
   const auto& state = hessian.state();
   check_weights(w, state.gram.cols(), where);
-  return CodedSolver(w, state, options, choose_steps(w, state.triangle.factor, options, row_sensitivity), where)
-      .solve();
+  return CodedSolver(w, state, options, goal, where).solve();
 }
 
 }  // namespace nearplane

@@ -16,11 +16,18 @@ bool is_coded(Method method);
 /// Error{bad_input} at `where` for bits, states or survivors that quantize_coded cannot use.
 void check_coded(const GridOptions& options, const std::string& where);
 
-/// Quantizes W [m,n] to options.bits per weight: see levels_at() for how closely. `hessian` in natural order.
-/// `row_sensitivity` [m], not negative, what a squared error at each output costs; empty = all the same.
+/// How the bits of a layer are found.
+struct CodedGoal {
+  std::span<const double> row_sensitivity = {};  // [m] f_i >= 0, what a squared error at each output costs, one of
+                                                 // them positive; empty = all the same
+  double step = 0;  // c > 0: steps c / (L_jj sqrt(f_i)), whatever bits they take; 0 = options.bits per weight
+};
+
+/// Quantizes W [m,n] to the goal: see levels_at() for how closely. `hessian` in natural order. With sensitivities,
+/// record.predicted_kl is 1/2 sum_i f_i E_i.
 /// Uses all threads; same result for any number of them. Error{bad_input} at `where` for non-finite W, for bits out of
 /// reach, and for weights so small or large that no step fits CodedTensor.
 QuantizedLayer quantize_coded(const Matrix<float>& w, const Hessian& hessian, const GridOptions& options,
-                              std::span<const double> row_sensitivity, const std::string& where);
+                              const CodedGoal& goal, const std::string& where);
 
 }  // namespace nearplane

@@ -64,7 +64,6 @@ TEST(QuantizeCoded, AllMethodsMeetTheirBitsAndAreMeasuredRight) {
   }
 }
 
-// At equal bits, and against integers of as many bits, whose scales take more.
 // At equal bits of the file.
 TEST(QuantizeCoded, MethodsRankAsTheyShould) {
   const auto w = random_weights(512, 96, 3);
@@ -82,6 +81,29 @@ TEST(QuantizeCoded, MethodsRankAsTheyShould) {
   EXPECT_LT(trellis, 0.9 * watersic);
 }
 
+// A squared error of an output costs f_i: with one c every coordinate of the error costs about c^2 / 12, whatever the
+// layer's inputs, pivots and sensitivities are. Fewer for rows whose sensitivity is damped upwards and for a trellis;
+// more where one step for all columns meets pivots over four octaves.
+TEST(QuantizeCoded, OneStepMeansOneFeltErrorPerWeight) {
+  for (const double scale : {1.0, 16.0}) {
+    const auto w = random_weights(256, 96, 7);
+    auto h = steep_gram(96, 8);
+    for (std::int64_t i = 0; i < 96; ++i)
+      for (std::int64_t j = 0; j <= i; ++j) h(i, j) *= scale;
+    const Hessian hessian(h, Order::natural, 1e-6, "h");
+    std::vector<double> f(256);
+    for (std::size_t i = 0; i < f.size(); ++i) f[i] = (i % 2 == 0 ? 1.0 : 9.0) / scale;
+    for (const auto& [method, ratio] :
+         {std::pair{Method::hptq, 1.2}, {Method::watersic, 0.9}, {Method::trellis, 0.65}}) {
+      SCOPED_TRACE(testing::Message() << static_cast<int>(method) << ", inputs x " << scale);
+      constexpr double kStep = 50;
+      const auto layer = quantize_coded(w, hessian, options(method, 0.1), {.row_sensitivity = f, .step = kStep}, "w");
+      EXPECT_GT(layer.record.bits_per_weight, 3);
+      EXPECT_NEAR(layer.record.predicted_kl / (kStep * kStep / 12 * 256 * 96 / 2), ratio, 0.1);
+    }
+  }
+}
+
 TEST(QuantizeCoded, SensitiveRowsGetMoreBits) {
   const auto w = random_weights(256, 96, 5);
   const auto h = random_gram(96, 300, 6);
@@ -89,7 +111,7 @@ TEST(QuantizeCoded, SensitiveRowsGetMoreBits) {
   std::vector<double> f(256);
   for (std::size_t i = 0; i < f.size(); ++i) f[i] = i % 2 == 0 ? 1.0 : 64.0;
   const auto weighted_error = [&](std::span<const double> sensitivity) {
-    const auto layer = quantize_coded(w, hessian, options(Method::watersic, 3), sensitivity, "w");
+    const auto layer = quantize_coded(w, hessian, options(Method::watersic, 3), {.row_sensitivity = sensitivity}, "w");
     EXPECT_NEAR(layer.record.bits_per_weight, 3, 0.005);
     double sum = 0;
     for (std::int64_t i = 0; i < 256; ++i) {
