@@ -101,6 +101,7 @@ TEST_F(CommandLine, BadInputExitsWithTwoAndOneMessage) {
   EXPECT_EQ(run(quantize({"--bits", "12"})).code, 2);
   EXPECT_EQ(run(quantize({"--method", "magic"})).code, 2);
   EXPECT_EQ(run(quantize({"--drift", "some"})).code, 2);
+  EXPECT_EQ(run(quantize({"--method", "trellis", "--slope", "two"})).code, 2);
   EXPECT_EQ(run(quantize({"--mix", "3", "--bits", "3"})).code, 2);
   EXPECT_EQ(run(quantize({"--mix", "3", "--export", "gptq"})).code, 2);
   fs::create_directory(store);

@@ -202,6 +202,31 @@ TEST_F(EndToEnd, MixedBitsMeetTheirSizeAndFusedLayersAgree) {
   EXPECT_EQ(contents(store("one")), contents(store("three")));
 }
 
+TEST_F(EndToEnd, OneSlopeMeetsTheSizeOfTheWholeAndForecastsItsKL) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  options.grid.method = Method::trellis;
+  options.grid.bits = 5.5;
+  options.slope = true;
+  options.threads = 1;
+  const auto result = quantize(model, store("one"), options, quiet);
+  EXPECT_NEAR(result.bits_per_weight(), 5.5, 0.02);
+  double sum = 0, least = 16, most = 0;
+  for (const auto& layer : result.layers) {
+    EXPECT_GT(layer.predicted_kl, 0) << layer.name;
+    sum += layer.predicted_kl;
+    least = std::min(least, layer.bits_per_weight), most = std::max(most, layer.bits_per_weight);
+  }
+  EXPECT_NEAR(result.predicted_kl, sum, 1e-12);
+  EXPECT_GT(most - least, 0.5);
+  const auto measured = evaluate(store("one"), small_evaluation(other_text, model), quiet);
+  EXPECT_EQ(measured.predicted_kl, result.predicted_kl);
+  EXPECT_NEAR(std::log(measured.kl / result.predicted_kl), 0, std::log(5));
+  options.threads = 3;
+  quantize(model, store("three"), options, quiet);
+  EXPECT_EQ(contents(store("one")), contents(store("three")));
+}
+
 TEST_F(EndToEnd, TheModelWritesItsOwnCalibrationTextFromASeed) {
   const auto model = text_model(folder, "llama");
   auto options = small_options(text);
@@ -329,6 +354,12 @@ TEST_F(BadInput, ADriftStrengthOrASizeOutOfReach) {
   refused(ErrorCode::bad_input, {"mix", "1.5", "out of reach", "2 to 8"}, options);
   options.mix = 12;
   refused(ErrorCode::bad_input, {"mix", "12", "out of reach"}, options);
+  options.mix = 0;
+  options.slope = true;
+  refused(ErrorCode::bad_input, {"slope", "--mix"}, options);
+  options.grid.method = Method::trellis;
+  options.grid.bits = 0.1;
+  refused(ErrorCode::bad_input, {"bits", "0.1", "out of reach", "to 8"}, options);
 }
 
 TEST_F(BadInput, AnOutputThatExists) {
