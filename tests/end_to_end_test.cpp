@@ -136,6 +136,10 @@ TEST_F(EndToEnd, EntropyCodedMethodsMeetTheirBitsAndDecodeInEveryUse) {
     const auto inspection = inspect(store(name));
     EXPECT_EQ(inspection.linear_bytes, result.stored_bytes);
     EXPECT_EQ(inspection.layers.size(), 14u);
+    std::int64_t parts = 0;
+    for (const auto& [part, bytes] : inspection.parts) parts += bytes;
+    EXPECT_EQ(parts, result.stored_bytes);
+    EXPECT_GT(inspection.parts.at("levels"), inspection.parts.at("tables"));
     options.threads = 3;
     quantize(model, store("again"), options, quiet);
     EXPECT_EQ(contents(store("again")), contents(store(name))) << name;
@@ -292,6 +296,9 @@ TEST_F(EndToEnd, InspectionShowsWhatTheStoreHolds) {
   EXPECT_EQ(inspection.layers[3].error, result.layers[3].error);
   EXPECT_EQ(inspection.linear_weights, result.weights);
   EXPECT_EQ(inspection.linear_bytes, result.stored_bytes);
+  EXPECT_EQ(inspection.parts.at("codes"), result.weights * 3 / 8);
+  EXPECT_EQ(inspection.parts.at("codes") + inspection.parts.at("scales") + inspection.parts.at("zeros"),
+            result.stored_bytes);
   EXPECT_EQ(inspect(model).linear_weights, result.weights);
   EXPECT_EQ(inspect(model).kind, "safetensors");
 }

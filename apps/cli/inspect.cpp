@@ -41,6 +41,9 @@ int run(const std::string& path) {
   if (inspection.linear_weights > 0)
     fmt::print("linear layers: {} weights, {:.4f} bits per weight\n", inspection.linear_weights,
                8.0 * static_cast<double>(inspection.linear_bytes) / static_cast<double>(inspection.linear_weights));
+  for (const auto& [part, bytes] : inspection.parts)
+    fmt::print("  {:<14} {:>9.4f}\n", part,
+               8.0 * static_cast<double>(bytes) / static_cast<double>(inspection.linear_weights));
   return 0;
 }
 

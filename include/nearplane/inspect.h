@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct Inspection {
   std::vector<TensorSummary> tensors;
   std::vector<LayerRecord> layers;  // of a store
   std::int64_t linear_weights = 0, linear_bytes = 0, total_bytes = 0;
+  std::map<std::string, std::int64_t> parts;  // of a store: bytes of the linear layers by what they are
 };
 
 /// Every byte of a store is read and compared with its checksum. Error{bad_input, unsupported, io}.

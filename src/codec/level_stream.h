@@ -61,6 +61,8 @@ class LevelReader {
   std::int64_t cols() const { return model_.cols(); }
   const Trellis& trellis() const { return model_.trellis; }
   const std::vector<std::byte>& bytes() const { return bytes_; }
+  /// Of them, what comes before the blocks of rows: header, tables, sizes of the blocks.
+  std::int64_t table_bytes() const { return static_cast<std::int64_t>(starts_.front()); }
 
   /// Grid points of rows [first, first + count) to out [count, n]; throws Error{bad_input} naming the block.
   void decode(std::int64_t first, std::int64_t count, std::int32_t* out) const;

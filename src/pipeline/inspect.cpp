@@ -4,6 +4,7 @@
 #include "model/model.h"
 #include "pipeline/record.h"
 #include "qtensor/store.h"
+#include "qtensor/store_layer.h"
 
 namespace nearplane {
 namespace {
@@ -23,6 +24,17 @@ std::string form_name(const CodedTensor& t) {
   return states == 1 ? "coded" : fmt::format("coded trellis {}", states);
 }
 
+// Bytes by what they are: the tensors a layer is stored in, without their names' common part; levels and their tables.
+void add_parts(const QuantizedTensor& tensor, std::map<std::string, std::int64_t>& parts) {
+  std::vector<TensorToWrite> pieces;
+  write_layer("", tensor, pieces);
+  for (const auto& piece : pieces) parts[piece.name.substr(1)] += std::ssize(piece.bytes);
+  if (const auto* coded = std::get_if<CodedTensor>(&tensor.form)) {
+    parts["levels"] -= coded->levels->table_bytes();
+    parts["tables"] += coded->levels->table_bytes();
+  }
+}
+
 Inspection inspect_store(const std::filesystem::path& path) {
   const auto store = Store::open(path);
   store.verify();
@@ -35,6 +47,7 @@ Inspection inspect_store(const std::filesystem::path& path) {
         {tensor.rows(), tensor.cols()}, tensor.stored_bytes());
     out.linear_weights += tensor.rows() * tensor.cols();
     out.linear_bytes += tensor.stored_bytes();
+    add_parts(tensor, out.parts);
   }
   for (const auto& name : store.kept_names()) {
     const auto& tensor = store.kept(name);
