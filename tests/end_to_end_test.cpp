@@ -150,6 +150,41 @@ TEST_F(EndToEnd, EntropyCodedMethodsMeetTheirBitsAndDecodeInEveryUse) {
   }
 }
 
+TEST_F(EndToEnd, PublishedBaselinesDecodeInEveryUse) {
+  const auto model = text_model(folder, "llama-bias");
+  for (const auto& [name, method, bits, reason] :
+       {std::tuple{"quip", Method::quip, 4.2, "rotated"},
+        {"icquant", Method::icquant, 5.8, "outliers"},  // 48 bits of scales for rows of 32 and 64
+        {"icquant-rounding", Method::icquant_rounding, 5.8, "outliers"},
+        {"spqr", Method::spqr, 6.8, "outliers"}}) {
+    SCOPED_TRACE(name);
+    auto options = small_options(text);
+    options.grid.method = method;
+    options.grid.group = 16;
+    options.grid.bits = 4;
+    options.threads = 1;
+    options.drift.strength = 0.5;
+    const auto result = quantize(model, store(name), options, quiet);
+    EXPECT_LT(result.bits_per_weight(), bits);
+    for (const auto& layer : result.layers) {
+      EXPECT_LT(layer.error, 0.05) << layer.name;
+      EXPECT_LT(layer.certificate, 1e-3) << layer.name;
+      EXPECT_GT(layer.output_error, 0) << layer.name;
+    }
+    const auto measured = evaluate(store(name), small_evaluation(other_text, model), quiet);
+    EXPECT_NEAR(measured.bits_per_weight, result.bits_per_weight(), 1e-12);
+    EXPECT_LT(measured.kl, 0.1);
+    EXPECT_EQ(inspect(store(name)).linear_bytes, result.stored_bytes);
+    options.threads = 3;
+    quantize(model, store("again"), options, quiet);
+    EXPECT_EQ(contents(store("again")), contents(store(name)));
+    fs::remove_all(store("again"));
+    expect_error(ErrorCode::unsupported, {"q_proj", reason},
+                 [&] { export_store(store(name), ExportFormat::gptq, store("out"), quiet); });
+    EXPECT_FALSE(fs::exists(store("out")));
+  }
+}
+
 TEST_F(EndToEnd, DriftCorrectionBringsOutputsCloserToTheOriginalModel) {
   const auto model = text_model(folder, "llama");
   auto options = small_options(text);
@@ -347,9 +382,29 @@ TEST_F(BadInput, OptionsOutOfRange) {
   options = small_options(text);
   options.grid.group = 48;
   refused(ErrorCode::bad_input, {"group", "48", "32"}, options);
+  options.grid.method = Method::spqr;
+  refused(ErrorCode::bad_input, {"group", "48", "32"}, options);
   options = small_options(text);
   options.calibration.length = 1000;
   refused(ErrorCode::bad_input, {"length", "1000", "256"}, options);
+}
+
+TEST_F(BadInput, OptionsThatAPublishedBaselineDoesNotTake) {
+  for (const auto method : {Method::quip, Method::icquant, Method::icquant_rounding, Method::spqr}) {
+    auto options = small_options(text);
+    options.grid.method = method;
+    options.grid.bits = 2.5;
+    refused(ErrorCode::bad_input, {"2.5 bits"}, options);
+    options.grid.bits = 3;
+    options.grid.solver = Solver::kbest;
+    refused(ErrorCode::bad_input, {"K-best"}, options);
+    options.grid.solver = Solver::nearest_plane;
+    options.grid.symmetric = true;
+    refused(ErrorCode::bad_input, {"symmetric"}, options);
+    options.grid.symmetric = false;
+    options.mix = 3;
+    refused(ErrorCode::bad_input, {"mix", "--bits"}, options);
+  }
 }
 
 TEST_F(BadInput, ADriftStrengthOrASizeOutOfReach) {

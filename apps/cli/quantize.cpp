@@ -13,11 +13,13 @@
 namespace nearplane::cli {
 namespace {
 
-const std::map<std::string, Method> kMethods{{"rounding", Method::rounding},
-                                             {"nearest-plane", Method::nearest_plane},
-                                             {"hptq", Method::hptq},
-                                             {"watersic", Method::watersic},
-                                             {"trellis", Method::trellis}};
+const std::map<std::string, Method> kMethods{
+    {"rounding", Method::rounding}, {"nearest-plane", Method::nearest_plane},
+    {"hptq", Method::hptq},         {"watersic", Method::watersic},
+    {"trellis", Method::trellis},   {"quip", Method::quip},
+    {"icquant", Method::icquant},   {"icquant-rounding", Method::icquant_rounding},
+    {"spqr", Method::spqr},
+};
 const std::map<std::string, Solver> kSolvers{{"nearest-plane", Solver::nearest_plane}, {"kbest", Solver::kbest}};
 const std::map<std::string, Order> kOrders{{"natural", Order::natural}, {"act", Order::act}};
 const std::map<std::string, ScaleSearch> kScales{

@@ -17,6 +17,11 @@ enum class Method {
   hptq,      // one step for the whole layer
   watersic,  // steps of columns in inverse proportion to their pivots
   trellis,   // the same, each weight on one of two grids that a trellis picks (dependent quantization)
+  // Published baselines, nearest plane on whole bits: docs/methods/baselines.md.
+  quip,              // randomly rotated weights, one step for the whole layer
+  icquant,           // the largest weights of a row have a quantizer of their own
+  icquant_rounding,  // the same, every weight to the nearest level
+  spqr,              // small groups with quantized scales, the dearest weights kept in f16
 };
 
 enum class Order {

@@ -14,15 +14,22 @@ void check_shape(const std::vector<std::int64_t>& have, const std::vector<std::i
   if (have != want) fail_input(where, "has shape {}, the config asks for {}", Json(have).dump(), Json(want).dump());
 }
 
+// Why a layer that is not in integer codes cannot be translated.
+const char* why_not(const QuantizedTensor& layer) {
+  if (layer.rotated() != nullptr)
+    return "holds rotated weights: other engines read integer codes of the weights themselves";
+  if (std::holds_alternative<SplitTensor>(layer.form) || std::holds_alternative<OutlierTensor>(layer.form))
+    return "has outliers of their own: other engines read integer codes with one scale for all weights of a group";
+  return "is entropy-coded: other engines read integer codes with scales, and it has no range to fit one";
+}
+
 // Engines split rows into equal groups and read one setting for all layers.
 ExportGrid common_grid(const Store& store) {
   const auto& names = store.quantized_names();
   if (names.empty()) fail_input(store.path().string(), "holds no quantized layers");
   for (const auto& name : names)
     if (store.layout(name).integer() == nullptr)
-      fail_unsupported(
-          store.path().string() + ": layer " + name,
-          "is entropy-coded: other engines read integer codes with scales, and it has no range to fit one");
+      fail_unsupported(store.path().string() + ": layer " + name, "{}", why_not(store.layout(name)));
   const auto& first = *store.layout(names[0]).integer();
   const bool per_row =
       std::ranges::all_of(names, [&](const auto& name) { return store.layout(name).integer()->groups() == 1; });

@@ -7,6 +7,9 @@
 #include "pipeline/stage_walk.h"
 #include "quant/drift.h"
 #include "quant/quantize_coded.h"
+#include "quant/quantize_icquant.h"
+#include "quant/quantize_quip.h"
+#include "quant/quantize_spqr.h"
 #include "runtime/network.h"
 
 namespace nearplane {
@@ -48,6 +51,27 @@ FinishedLayer finish(const Model& model, std::int64_t layer, LinearKind kind, co
   return {std::make_shared<const QuantizedTensor>(std::move(result.tensor)), std::move(result.record)};
 }
 
+QuantizedLayer by_method(const Matrix<float>& w, const Hessian& hessian, const GridOptions& grid, std::uint64_t seed,
+                         const std::string& where) {
+  switch (grid.method) {
+    case Method::rounding:
+    case Method::nearest_plane:
+      return quantize_linear(w, &hessian, grid, where);
+    case Method::hptq:
+    case Method::watersic:
+    case Method::trellis:
+      return quantize_coded(w, hessian, grid, {}, where);
+    case Method::quip:
+      return quantize_quip(w, hessian, grid, seed, where);
+    case Method::icquant:
+    case Method::icquant_rounding:
+      return quantize_icquant(w, hessian, grid, where);
+    case Method::spqr:
+      return quantize_spqr(w, hessian, grid, where);
+  }
+  throw Error(ErrorCode::unsupported, "no such method", where);
+}
+
 // One stage: its layers quantized and put into the block.
 class StageSolver {
  public:
@@ -69,7 +93,7 @@ class StageSolver {
       std::vector<float> bias;
       if (linear_has_bias(model_.config(), kind)) bias = weights_->vector(linear_name(block.index, kind) + ".bias");
       block.linear[static_cast<std::size_t>(kind)] =
-          make_linear(rows_of(layers.back().tensor), std::move(bias), compute_of(options_.arithmetic));
+          linear_of(layers.back().tensor, std::move(bias), compute_of(options_.arithmetic));
     }
   }
 
@@ -92,12 +116,10 @@ class StageSolver {
                                const std::string& where) const {
     auto grid = options_.grid;
     if (bits_.slope) return bits_.slope->quantize(name, w, hessian, tokens_, grid, where);
-    if (is_coded(grid.method)) return quantize_coded(w, hessian, grid, {}, where);
     const auto given = bits_.mixed.find(name);
-    if (given == bits_.mixed.end()) return quantize_linear(w, &hessian, grid, where);
-    grid.bits = given->second.bits;
-    auto out = quantize_linear(w, &hessian, grid, where);
-    out.record.predicted_kl = given->second.predicted_kl;
+    if (given != bits_.mixed.end()) grid.bits = given->second.bits;
+    auto out = by_method(w, hessian, grid, options_.calibration.seed, where);
+    if (given != bits_.mixed.end()) out.record.predicted_kl = given->second.predicted_kl;
     return out;
   }
 

@@ -24,6 +24,12 @@ std::string form_name(const CodedTensor& t) {
   return states == 1 ? "coded" : fmt::format("coded trellis {}", states);
 }
 
+std::string form_name(const RotatedTensor& t) { return fmt::format("rotated {}", t.bits); }
+
+std::string form_name(const SplitTensor& t) { return fmt::format("split {} +{}", t.bits, t.outliers); }
+
+std::string form_name(const OutlierTensor& t) { return fmt::format("outlier {} g{}", t.bits, t.group); }
+
 // Bytes by what they are: the tensors a layer is stored in, without their names' common part; levels and their tables.
 void add_parts(const QuantizedTensor& tensor, std::map<std::string, std::int64_t>& parts) {
   std::vector<TensorToWrite> pieces;

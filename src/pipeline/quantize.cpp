@@ -24,8 +24,8 @@ void check_options(const QuantizeOptions& options) {
   if (!(options.drift.strength >= 0) || options.drift.strength > 1)
     fail_input("drift", "a strength of {} is outside [0, 1]", options.drift.strength);
   if (!(options.mix >= 0) || options.mix > 16) fail_input("mix", "{} bits per weight are no target", options.mix);
-  if (options.mix > 0 && is_coded(grid.method))
-    fail_input("mix", "chooses bits of integer codes; entropy-coded methods take --bits");
+  if (options.mix > 0 && !is_linear(grid.method))
+    fail_input("mix", "chooses bits of integer codes; entropy-coded methods and published baselines take --bits");
   if (options.slope && !is_coded(grid.method))
     fail_input("slope", "shares the bits of entropy-coded methods; integer codes take --mix");
   const auto& calibration = options.calibration;
@@ -42,7 +42,7 @@ bool needs_calibration(const QuantizeOptions& options) {
 void check_groups(const ModelConfig& config, const GridOptions& grid) {
   for (const auto kind : kLinearKinds) {
     const auto cols = linear_shape(config, kind)[1];
-    if (grid.group > 0 && !is_coded(grid.method) && cols % grid.group != 0)
+    if (grid.group > 0 && (is_linear(grid.method) || grid.method == Method::spqr) && cols % grid.group != 0)
       fail_input("group", "groups of {} do not divide the {} inputs of {}", grid.group, cols, linear_name(0, kind));
   }
 }

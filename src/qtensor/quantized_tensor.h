@@ -7,15 +7,21 @@
 
 #include "qtensor/coded_tensor.h"
 #include "qtensor/integer_tensor.h"
+#include "qtensor/outlier_tensor.h"
+#include "qtensor/rotated_tensor.h"
+#include "qtensor/split_tensor.h"
 
 namespace nearplane {
 
 struct QuantizedTensor {
-  std::variant<IntegerTensor, CodedTensor> form;
+  std::variant<IntegerTensor, CodedTensor, RotatedTensor, SplitTensor, OutlierTensor> form;
 
   QuantizedTensor() = default;
   QuantizedTensor(IntegerTensor t) : form(std::move(t)) {}
   QuantizedTensor(CodedTensor t) : form(std::move(t)) {}
+  QuantizedTensor(RotatedTensor t) : form(std::move(t)) {}
+  QuantizedTensor(SplitTensor t) : form(std::move(t)) {}
+  QuantizedTensor(OutlierTensor t) : form(std::move(t)) {}
 
   // W [m, n] = [out, in]
   std::int64_t rows() const {
@@ -26,6 +32,7 @@ struct QuantizedTensor {
   }
   /// nullptr if the layer is of another form.
   const IntegerTensor* integer() const { return std::get_if<IntegerTensor>(&form); }
+  const RotatedTensor* rotated() const { return std::get_if<RotatedTensor>(&form); }
 
   /// Throws Error{bad_input} at `where` unless sizes, ranges and scales are what the form says.
   void validate(const std::string& where) const {
@@ -44,6 +51,8 @@ struct QuantizedTensor {
   void decode_rows(std::int64_t r0, std::int64_t count, float* out) const {
     std::visit([&](const auto& t) { t.decode_rows(r0, count, out); }, form);
   }
+  /// All rows, on all threads: the way to every row of a rotated layer, whose single rows take as long as all of them.
+  Matrix<float> decode() const;
 };
 
 }  // namespace nearplane

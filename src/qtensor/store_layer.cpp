@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "codec/pack.h"
 
 namespace nearplane {
 namespace {
@@ -35,6 +36,42 @@ std::vector<Piece> pieces_of(const CodedTensor& t) {
 Json entry_of(const IntegerTensor& t) {
   return {{"kind", "integer"}, {"rows", t.rows},   {"cols", t.cols},
           {"bits", t.bits},    {"group", t.group}, {"symmetric", t.symmetric}};
+}
+
+std::vector<Piece> pieces_of(const RotatedTensor& t) {
+  return {{".codes", DType::u8, {t.rows, packed_row_bytes(t.cols, t.bits)}, t.codes},
+          {".step", DType::f32, {1}, std::as_bytes(std::span(&t.step, 1))},
+          {".seed", DType::i64, {1}, std::as_bytes(std::span(&t.seed, 1))}};
+}
+
+std::vector<Piece> pieces_of(const SplitTensor& t) {
+  const auto& gaps = t.gaps->bytes();
+  return {{".codes", DType::u8, {t.rows, packed_row_bytes(t.cols, t.bits)}, t.codes},
+          {".scales", DType::f16, {t.rows, 3}, std::as_bytes(std::span(t.scales))},
+          {".gaps", DType::u8, {std::ssize(gaps)}, gaps}};
+}
+
+std::vector<Piece> pieces_of(const OutlierTensor& t) {
+  const auto scale_bytes = packed_row_bytes(t.groups(), kScaleBits);
+  return {{".codes", DType::u8, {t.rows, packed_row_bytes(t.cols, t.bits)}, t.codes},
+          {".step_codes", DType::u8, {t.rows, scale_bytes}, t.step_codes},
+          {".zero_codes", DType::u8, {t.rows, scale_bytes}, t.zero_codes},
+          {".supers", DType::f16, {t.super_rows(), 4 * t.groups()}, std::as_bytes(std::span(t.supers))},
+          {".starts", DType::i32, {t.rows + 1}, std::as_bytes(std::span(t.starts))},
+          {".columns", DType::u8, {2 * std::ssize(t.columns)}, std::as_bytes(std::span(t.columns))},
+          {".values", DType::f16, {std::ssize(t.values)}, std::as_bytes(std::span(t.values))}};
+}
+
+Json entry_of(const OutlierTensor& t) {
+  return {{"kind", "outlier"}, {"rows", t.rows}, {"cols", t.cols}, {"bits", t.bits}, {"group", t.group}};
+}
+
+Json entry_of(const SplitTensor& t) {
+  return {{"kind", "split"}, {"rows", t.rows}, {"cols", t.cols}, {"bits", t.bits}, {"outliers", t.outliers}};
+}
+
+Json entry_of(const RotatedTensor& t) {
+  return {{"kind", "rotated"}, {"rows", t.rows}, {"cols", t.cols}, {"bits", t.bits}};
 }
 
 Json entry_of(const CodedTensor& t) { return {{"kind", "coded"}, {"rows", t.rows}, {"cols", t.cols}}; }
@@ -80,10 +117,51 @@ void open_coded(const TensorFile& part, const std::string& name, const Json& ent
   out.layout = std::move(t);
 }
 
+void open_rotated(const TensorFile& part, const std::string& name, const Json& entry, StoredLayer& out) {
+  auto t = sized<RotatedTensor>(entry, out.where);
+  t.bits = json_get<int>(entry, "bits", out.where);
+  if (t.bits < 2 || t.bits > 8) fail_input(out.where, "{} bits are outside 2 to 8", t.bits);
+  for (const auto& piece : pieces_of(t)) out.pieces.push_back(checked(part.get(name + piece.suffix), piece));
+  out.layout = std::move(t);
+}
+
+void open_split(const TensorFile& part, const std::string& name, const Json& entry, StoredLayer& out) {
+  auto t = sized<SplitTensor>(entry, out.where);
+  t.bits = json_get<int>(entry, "bits", out.where);
+  t.outliers = json_get<std::int64_t>(entry, "outliers", out.where);
+  if (t.bits < 2 || t.bits > 8 || t.outliers < 0 || t.outliers > t.cols)
+    fail_input(out.where, "{} bits, {} outliers in rows of {}: out of range", t.bits, t.outliers, t.cols);
+  const auto& gaps = part.get(name + ".gaps");
+  out.pieces = {
+      checked(part.get(name + ".codes"), {".codes", DType::u8, {t.rows, packed_row_bytes(t.cols, t.bits)}, {}}),
+      checked(part.get(name + ".scales"), {".scales", DType::f16, {t.rows, 3}, {}}),
+      checked(gaps, {".gaps", DType::u8, {std::ssize(gaps.bytes)}, {}})};
+  out.layout = std::move(t);
+}
+
+void open_outlier(const TensorFile& part, const std::string& name, const Json& entry, StoredLayer& out) {
+  auto t = sized<OutlierTensor>(entry, out.where);
+  t.bits = json_get<int>(entry, "bits", out.where);
+  t.group = json_get<std::int64_t>(entry, "group", out.where);
+  if (t.bits < 2 || t.bits > 8 || t.group < 1 || t.group > t.cols)
+    fail_input(out.where, "{} bits, groups of {} in rows of {}: out of range", t.bits, t.group, t.cols);
+  auto pieces = pieces_of(t);
+  // As many kept weights as there are values; columns are as many, two bytes each.
+  const auto& values = part.get(name + ".values");
+  pieces[6].shape = {std::ssize(values.bytes) / 2}, pieces[5].shape = {std::ssize(values.bytes)};
+  for (const auto& piece : pieces) out.pieces.push_back(checked(part.get(name + piece.suffix), piece));
+  out.layout = std::move(t);
+}
+
 template <class T>
 void copy_bytes(std::span<const std::byte> bytes, std::vector<T>& out) {
   out.resize(bytes.size() / sizeof(T));
   std::copy(bytes.begin(), bytes.end(), std::as_writable_bytes(std::span(out)).begin());
+}
+
+template <class T>
+void copy_number(std::span<const std::byte> bytes, T& out) {
+  std::copy(bytes.begin(), bytes.end(), std::as_writable_bytes(std::span(&out, 1)).begin());
 }
 
 using Bytes = std::vector<std::span<const std::byte>>;
@@ -93,9 +171,24 @@ void fill(const Bytes& bytes, const std::string&, IntegerTensor& t) {
 }
 
 void fill(const Bytes& bytes, const std::string& where, CodedTensor& t) {
-  std::copy(bytes[1].begin(), bytes[1].end(), std::as_writable_bytes(std::span(&t.step, 1)).begin());
+  copy_number(bytes[1], t.step);
   copy_bytes(bytes[2], t.row_steps), copy_bytes(bytes[3], t.column_steps);
   t.levels.emplace(std::vector(bytes[0].begin(), bytes[0].end()), column_classes(t.column_steps, t.cols), where);
+}
+
+void fill(const Bytes& bytes, const std::string&, RotatedTensor& t) {
+  copy_bytes(bytes[0], t.codes), copy_number(bytes[1], t.step), copy_number(bytes[2], t.seed);
+}
+
+void fill(const Bytes& bytes, const std::string& where, SplitTensor& t) {
+  copy_bytes(bytes[0], t.codes), copy_bytes(bytes[1], t.scales);
+  t.gaps.emplace(std::vector(bytes[2].begin(), bytes[2].end()), t.rows, t.cols, t.outliers, where);
+}
+
+void fill(const Bytes& bytes, const std::string&, OutlierTensor& t) {
+  copy_bytes(bytes[0], t.codes), copy_bytes(bytes[1], t.step_codes), copy_bytes(bytes[2], t.zero_codes);
+  copy_bytes(bytes[3], t.supers), copy_bytes(bytes[4], t.starts);
+  copy_bytes(bytes[5], t.columns), copy_bytes(bytes[6], t.values);
 }
 
 }  // namespace
@@ -120,6 +213,12 @@ StoredLayer StoredLayer::open(const TensorFile& part, const std::string& name, c
     open_integer(part, name, entry, out);
   else if (kind == "coded")
     open_coded(part, name, entry, out);
+  else if (kind == "rotated")
+    open_rotated(part, name, entry, out);
+  else if (kind == "split")
+    open_split(part, name, entry, out);
+  else if (kind == "outlier")
+    open_outlier(part, name, entry, out);
   else
     fail_unsupported(out.where, "is of kind '{}', which this version does not know", kind);
   return out;

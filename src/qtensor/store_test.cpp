@@ -9,7 +9,10 @@
 #include "base/hash.h"
 #include "expect_error.h"
 #include "random_coded.h"
+#include "random_outlier.h"
 #include "random_quantized.h"
+#include "random_rotated.h"
+#include "random_split.h"
 #include "temporary_folder.h"
 
 namespace nearplane {
@@ -314,6 +317,204 @@ TEST_F(CodedStoreTest, RefusesPartsWithWrongSizes) {
   write_by_hand(path, {{"w", good}},
                 {{"w.levels", DType::u8, {64}, bytes}, {"w.step", DType::f32, {1}, std::span(bytes).first(4)}});
   expect_error(ErrorCode::unsupported, {"tensor w", "version 0"}, [&] { Store::open(path).verify(); });
+}
+
+class RotatedStoreTest : public StoreTest {
+ protected:
+  RotatedStoreTest() { a = random_rotated(12, 30, 3, 5), b = random_rotated(7, 16, 2, 6); }
+};
+
+TEST_F(RotatedStoreTest, GivesBackWhatWasWritten) {
+  write();
+  const auto store = Store::open(path);
+  store.verify();
+  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
+  EXPECT_EQ(store.layout("block.0.q").rotated()->bits, 3);
+  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
+    const auto read = store.quantized(name);
+    EXPECT_EQ(read.rotated()->codes, written->rotated()->codes);
+    EXPECT_EQ(read.rotated()->seed, written->rotated()->seed);
+    EXPECT_EQ(read.rotated()->step, written->rotated()->step);
+    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
+  }
+  const auto part = open_safetensors(path / "block-00000.safetensors");
+  EXPECT_EQ(part.get("block.0.q.codes").shape, (std::vector<std::int64_t>{12, 12}));
+  EXPECT_EQ(part.get("block.0.q.step").dtype, DType::f32);
+  EXPECT_EQ(part.get("block.0.q.seed").dtype, DType::i64);
+}
+
+TEST_F(RotatedStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
+  write();
+  const auto good = part();
+  for (std::size_t i = 0; i < good.size(); i += 3) {
+    auto bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
+    put_part(bad);
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+    if (i % 10 != 0) continue;
+    put_part(good.substr(0, i));
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+  }
+}
+
+TEST_F(RotatedStoreTest, RefusesPartsWithWrongSizes) {
+  const std::vector<std::byte> bytes(64);
+  const auto first = [&](std::size_t count) { return std::span(bytes).first(count); };
+  Json good = {{"kind", "rotated"}, {"rows", 2}, {"cols", 16}, {"bits", 4}, {"checksum", "none"}};
+  const std::vector<TensorToWrite> tensors = {{"w.codes", DType::u8, {2, 8}, first(16)},
+                                              {"w.step", DType::f32, {1}, first(4)},
+                                              {"w.seed", DType::i64, {1}, first(8)}};
+  const auto bad = [&](const char* key, const Json& value, std::initializer_list<std::string> parts) {
+    auto entry = good;
+    entry[key] = value;
+    write_by_hand(path, {{"w", entry}}, tensors);
+    refused(parts);
+  };
+  bad("rows", 3, {"tensor w.codes", "U8 of 3 x 8"});
+  bad("cols", std::int64_t{1} << 40, {"tensor w", "out of range"});
+  bad("bits", 5, {"tensor w.codes", "U8 of 2 x 10"});
+  bad("bits", 9, {"tensor w", "9 bits"});
+  bad("bits", "4", {"tensor w", "'bits'"});
+  // Right checksums around a step of 0.
+  good["checksum"] = hash64_hex(first(16)) + hash64_hex(first(4)) + hash64_hex(first(8));
+  write_by_hand(path, {{"w", good}}, tensors);
+  expect_error(ErrorCode::bad_input, {"tensor w", "step 0"}, [&] { Store::open(path).verify(); });
+}
+
+class SplitStoreTest : public StoreTest {
+ protected:
+  SplitStoreTest() { a = random_split(12, 30, 3, 2, 5), b = random_split(7, 16, 2, 1, 6); }
+};
+
+TEST_F(SplitStoreTest, GivesBackWhatWasWritten) {
+  write();
+  const auto store = Store::open(path);
+  store.verify();
+  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
+  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
+    const auto read = store.quantized(name);
+    const auto x = read.decode(), y = written->decode();
+    EXPECT_TRUE(std::equal(x.data(), x.data() + x.size(), y.data()));
+    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
+  }
+  const auto part = open_safetensors(path / "block-00000.safetensors");
+  EXPECT_EQ(part.get("block.0.q.codes").shape, (std::vector<std::int64_t>{12, 12}));
+  EXPECT_EQ(part.get("block.0.q.scales").shape, (std::vector<std::int64_t>{12, 3}));
+  EXPECT_EQ(part.get("block.0.q.gaps").shape, (std::vector<std::int64_t>{18}));  // 12 x 2 symbols of 6 bits
+}
+
+TEST_F(SplitStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
+  write();
+  const auto good = part();
+  for (std::size_t i = 0; i < good.size(); i += 7) {
+    auto bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
+    put_part(bad);
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+    if (i % 10 != 0) continue;
+    put_part(good.substr(0, i));
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+  }
+}
+
+TEST_F(SplitStoreTest, RefusesPartsWithWrongSizes) {
+  const std::vector<std::byte> bytes(64);
+  const auto first = [&](std::size_t count) { return std::span(bytes).first(count); };
+  Json good = {{"kind", "split"}, {"rows", 2}, {"cols", 16}, {"bits", 4}, {"outliers", 1}, {"checksum", "none"}};
+  const std::vector<TensorToWrite> tensors = {{"w.codes", DType::u8, {2, 8}, first(16)},
+                                              {"w.scales", DType::f16, {2, 3}, first(12)},
+                                              {"w.gaps", DType::u8, {2}, first(2)}};
+  const auto bad = [&](const char* key, const Json& value, std::initializer_list<std::string> parts) {
+    auto entry = good;
+    entry[key] = value;
+    write_by_hand(path, {{"w", entry}}, tensors);
+    refused(parts);
+  };
+  bad("rows", 3, {"tensor w.codes", "U8 of 3 x 8"});
+  bad("rows", std::int64_t{1} << 40, {"tensor w", "out of range"});
+  bad("bits", 5, {"tensor w.codes", "U8 of 2 x 10"});
+  bad("bits", 9, {"tensor w", "9 bits"});
+  bad("outliers", 17, {"tensor w", "17 outliers"});
+  bad("outliers", -1, {"tensor w", "-1 outliers"});
+  // Right checksums around more outliers than the gaps have.
+  good["checksum"] = hash64_hex(first(16)) + hash64_hex(first(12)) + hash64_hex(first(2));
+  write_by_hand(path, {{"w", good}}, tensors);
+  EXPECT_NO_THROW(Store::open(path).verify());
+  good["outliers"] = 2;
+  write_by_hand(path, {{"w", good}}, tensors);
+  expect_error(ErrorCode::bad_input, {"tensor w", "gaps end in row 1"}, [&] { Store::open(path).verify(); });
+}
+
+class OutlierStoreTest : public StoreTest {
+ protected:
+  OutlierStoreTest() { a = random_outlier(20, 30, 3, 8, 5), b = random_outlier(7, 16, 2, 16, 6); }
+};
+
+TEST_F(OutlierStoreTest, GivesBackWhatWasWritten) {
+  write();
+  const auto store = Store::open(path);
+  store.verify();
+  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
+  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
+    const auto read = store.quantized(name);
+    const auto x = read.decode(), y = written->decode();
+    EXPECT_TRUE(std::equal(x.data(), x.data() + x.size(), y.data()));
+    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
+  }
+  const auto part = open_safetensors(path / "block-00000.safetensors");
+  EXPECT_EQ(part.get("block.0.q.step_codes").shape, (std::vector<std::int64_t>{20, 2}));
+  EXPECT_EQ(part.get("block.0.q.supers").shape, (std::vector<std::int64_t>{2, 16}));
+  EXPECT_EQ(part.get("block.0.q.starts").shape, (std::vector<std::int64_t>{21}));
+  EXPECT_EQ(part.get("block.0.q.columns").bytes.size(), part.get("block.0.q.values").bytes.size());
+}
+
+TEST_F(OutlierStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
+  write();
+  const auto good = part();
+  for (std::size_t i = 0; i < good.size(); i += 11) {
+    auto bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
+    put_part(bad);
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+    if (i % 10 != 0) continue;
+    put_part(good.substr(0, i));
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+  }
+}
+
+TEST_F(OutlierStoreTest, RefusesPartsWithWrongSizes) {
+  const std::vector<std::byte> bytes(64, std::byte{1});
+  const auto first = [&](std::size_t count) { return std::span(bytes).first(count); };
+  const std::vector<std::int32_t> starts{0, 1, 1};
+  Json good = {{"kind", "outlier"}, {"rows", 2}, {"cols", 16}, {"bits", 4}, {"group", 8}, {"checksum", "none"}};
+  std::vector<TensorToWrite> tensors = {{"w.codes", DType::u8, {2, 8}, first(16)},
+                                        {"w.step_codes", DType::u8, {2, 1}, first(2)},
+                                        {"w.zero_codes", DType::u8, {2, 1}, first(2)},
+                                        {"w.supers", DType::f16, {1, 8}, first(16)},
+                                        {"w.starts", DType::i32, {3}, std::as_bytes(std::span(starts))},
+                                        {"w.columns", DType::u8, {2}, first(2)},
+                                        {"w.values", DType::f16, {1}, first(2)}};
+  const auto bad = [&](const char* key, const Json& value, std::initializer_list<std::string> parts) {
+    auto entry = good;
+    entry[key] = value;
+    write_by_hand(path, {{"w", entry}}, tensors);
+    refused(parts);
+  };
+  bad("rows", 3, {"tensor w.codes", "U8 of 3 x 8"});
+  bad("rows", std::int64_t{1} << 40, {"tensor w", "out of range"});
+  bad("bits", 5, {"tensor w.codes", "U8 of 2 x 10"});
+  bad("bits", 9, {"tensor w", "9 bits"});
+  bad("group", 0, {"tensor w", "groups of 0"});
+  bad("group", 4, {"tensor w.step_codes", "U8 of 2 x 2"});
+  // Right checksums around a kept weight in column 257.
+  std::string checksum;
+  for (const auto& tensor : tensors) checksum += hash64_hex(tensor.bytes);
+  good["checksum"] = checksum;
+  write_by_hand(path, {{"w", good}}, tensors);
+  expect_error(ErrorCode::bad_input, {"tensor w", "row 0", "column 257"}, [&] { Store::open(path).verify(); });
+  tensors[6] = {"w.values", DType::f16, {2}, first(4)};
+  write_by_hand(path, {{"w", good}}, tensors);
+  refused({"tensor w.columns", "U8 of 4"});
 }
 
 TEST_F(StoreTest, RefusesKeptTensorsThatDoNotFit) {

@@ -89,11 +89,10 @@ DriftTarget DriftCorrection::target(const Matrix<float>& w, const DriftOptions& 
 }
 
 double DriftCorrection::output_error(const Matrix<float>& w, const QuantizedTensor& q) const {
-  auto e = Matrix<float>::uninitialized(w.rows(), w.cols());
+  auto e = q.decode();
   std::vector<double> crossed_w(static_cast<std::size_t>(w.rows())), crossed_e(static_cast<std::size_t>(w.rows()));
   each_tile(w.rows(), [&](std::int64_t r0, std::int64_t rows) {
     const auto b = state_->crossed(w.view().rows_at(r0, rows));
-    q.decode_rows(r0, rows, e.row(r0));
     for (std::int64_t r = 0; r < rows; ++r)
       for (std::int64_t j = 0; j < w.cols(); ++j) {
         auto& difference = e(r0 + r, j);

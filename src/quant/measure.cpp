@@ -34,12 +34,9 @@ void check_weights(const Matrix<float>& w, std::int64_t inputs, const std::strin
 }
 
 Matrix<float> differences(const Matrix<float>& w, const QuantizedTensor& q) {
-  auto d = Matrix<float>::uninitialized(w.rows(), w.cols());
-  parallel_for((w.rows() + kLevelBlockRows - 1) / kLevelBlockRows, [&](std::int64_t block) {
-    const auto first = block * kLevelBlockRows, rows = std::min(kLevelBlockRows, w.rows() - first);
-    q.decode_rows(first, rows, d.row(first));
-    for (auto i = first; i < first + rows; ++i)
-      for (std::int64_t j = 0; j < w.cols(); ++j) d(i, j) = w(i, j) - d(i, j);
+  auto d = q.decode();
+  parallel_for(w.rows(), [&](std::int64_t i) {
+    for (std::int64_t j = 0; j < w.cols(); ++j) d(i, j) = w(i, j) - d(i, j);
   });
   return d;
 }

@@ -170,6 +170,8 @@ Hessian::~Hessian() = default;
 const Matrix<double>& Hessian::gram() const { return state_->gram; }
 const lattice::Factor& Hessian::factor() const { return state_->triangle.factor; }
 
+bool is_linear(Method method) { return method == Method::rounding || method == Method::nearest_plane; }
+
 void check_search(const GridOptions& options, const std::string& where) {
   if (!(options.bits >= 2 && options.bits <= 8)) fail_input(where, "{} bits are outside 2 to 8", options.bits);
   if (options.bits != std::floor(options.bits))
@@ -180,6 +182,10 @@ void check_search(const GridOptions& options, const std::string& where) {
     fail_input(where, "a beam of {} is not 1, 2, 4 or 8", options.beam);
   if (options.method == Method::rounding && options.solver != Solver::nearest_plane)
     fail_input(where, "plain rounding leaves K-best nothing to decide");
+  if (!is_linear(options.method) && options.solver != Solver::nearest_plane)
+    fail_input(where, "a published method is taken as published: by nearest plane, not by K-best");
+  if (!is_linear(options.method) && options.symmetric)
+    fail_input(where, "a published method is taken as published: symmetric grids are not its choice");
   if (options.alternate < 0 || options.alternate > kMostRounds)
     fail_input(where, "{} alternating rounds are outside 0 to {}", options.alternate, kMostRounds);
 }

@@ -31,6 +31,9 @@ class Hessian {
   std::unique_ptr<State> state_;
 };
 
+/// True for methods that write integer codes of the weights themselves: quantize_linear's.
+bool is_linear(Method method);
+
 /// Error{bad_input} at `where` for a solver, beam or number of rounds that quantize_linear cannot use.
 void check_search(const GridOptions& options, const std::string& where);
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "runtime/rotated_linear.h"
 #include "tensor/decode.h"
 
 namespace nearplane {
@@ -46,9 +47,12 @@ class StoreWeights : public WeightSource {
   }
   const ModelConfig& config() const override { return config_; }
   std::shared_ptr<const WeightRows> rows(const std::string& name) const override {
-    const auto module = name.substr(0, name.rfind(".weight"));
-    if (quantized_.contains(module)) return rows_of(std::make_shared<QuantizedTensor>(store_.quantized(module)));
+    if (const auto layer = quantized(name)) return std::make_shared<QuantizedRows>(layer);
     return std::make_shared<KeptRows>(store_, name);
+  }
+  std::unique_ptr<Linear> linear(const std::string& name, std::vector<float> bias, Compute compute) const override {
+    if (auto layer = quantized(name)) return linear_of(std::move(layer), std::move(bias), compute);
+    return WeightSource::linear(name, std::move(bias), compute);
   }
   std::vector<float> vector(const std::string& name) const override {
     const auto& tensor = store_.kept(name);
@@ -58,6 +62,12 @@ class StoreWeights : public WeightSource {
   }
 
  private:
+  // nullptr if it is kept.
+  std::shared_ptr<const QuantizedTensor> quantized(const std::string& name) const {
+    const auto module = name.substr(0, name.rfind(".weight"));
+    return quantized_.contains(module) ? std::make_shared<QuantizedTensor>(store_.quantized(module)) : nullptr;
+  }
+
   Store store_;
   ModelConfig config_;
   std::set<std::string> quantized_;
@@ -92,8 +102,10 @@ Network open_model(const std::filesystem::path& path) {
 
 }  // namespace
 
-std::shared_ptr<const WeightRows> rows_of(std::shared_ptr<const QuantizedTensor> tensor) {
-  return std::make_shared<QuantizedRows>(std::move(tensor));
+std::unique_ptr<Linear> linear_of(std::shared_ptr<const QuantizedTensor> tensor, std::vector<float> bias,
+                                  Compute compute) {
+  if (tensor->rotated() != nullptr) return make_rotated_linear(std::move(tensor), std::move(bias), compute);
+  return make_linear(std::make_shared<QuantizedRows>(std::move(tensor)), std::move(bias), compute);
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const Model& model) {

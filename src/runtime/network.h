@@ -30,8 +30,9 @@ Network open_network(const std::filesystem::path& path);
 /// The tokenizer of a model: from its folder, or made from its GGUF metadata.
 std::unique_ptr<Tokenizer> open_tokenizer(const Model& model);
 
-/// A quantized layer as rows for make_linear.
-std::shared_ptr<const WeightRows> rows_of(std::shared_ptr<const QuantizedTensor> tensor);
+/// A quantized layer as the forward pass knows it: rows decoded on demand, or rotated inputs and outputs.
+std::unique_ptr<Linear> linear_of(std::shared_ptr<const QuantizedTensor> tensor, std::vector<float> bias,
+                                  Compute compute);
 
 inline Compute compute_of(Arithmetic arithmetic) {
   return arithmetic == Arithmetic::bf16 ? Compute::bf16 : Compute::f32;

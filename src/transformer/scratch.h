@@ -13,6 +13,8 @@ enum class Scratch {
   panel,          // linear.cpp: decoded weights,
   decoded_rows,   //   rows on their way to bf16,
   rounded_input,  //   inputs rounded to bf16
+  rotated_input,  // rotated_linear.cpp: inputs, or gradients at the outputs,
+  rotated_sums,   //   and gradients at the rotated inputs
   queries,
   keys,
   values,  // transformer.cpp: attend

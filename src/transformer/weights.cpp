@@ -70,8 +70,7 @@ Block load_block(const WeightSource& weights, std::int64_t index, Compute comput
     const auto name = linear_name(index, kind);
     std::vector<float> bias;
     if (linear_has_bias(config, kind)) bias = weights.vector(name + ".bias");
-    block.linear[static_cast<std::size_t>(kind)] =
-        make_linear(weights.rows(name + ".weight"), std::move(bias), compute);
+    block.linear[static_cast<std::size_t>(kind)] = weights.linear(name + ".weight", std::move(bias), compute);
   }
   return block;
 }
