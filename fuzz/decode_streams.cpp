@@ -1,5 +1,6 @@
-// Hostile bytes for the decoders of docs/formats/streams.md: an Error is the only way out besides success. The first
-// byte chooses the format; for rANS the next two are the size of the tables, what follows them is the stream.
+// Hostile bytes for the decoders of docs/formats/streams.md and the sparse lists of store.md: an Error is the only way
+// out besides success. The first byte chooses the format; for rANS the next two are the size of the tables, what
+// follows them is the stream; for lists the next two are layout and number of rows, counts and entries follow.
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -8,6 +9,7 @@
 #include "codec/rans.h"
 #include "codec/tuple_stream.h"
 #include "nearplane/error.h"
+#include "qtensor/sparse_list.h"
 
 namespace {
 
@@ -42,16 +44,30 @@ void decode_levels(std::span<const std::byte> bytes) {
     reader.decode(i, std::min(kLevelBlockRows, reader.rows() - i), points.data());
 }
 
+void decode_list(std::span<const std::byte> bytes) {
+  constexpr std::int64_t kColumns = 40;
+  const auto sizes = std::to_integer<int>(bytes[0]), rows = std::to_integer<int>(bytes[1]);
+  const SparseList::Layout layout{.gap_bits = 2 + sizes % 4, .delta_bits = 1 + sizes / 4 % 4, .count_bits = sizes / 16};
+  bytes = bytes.subspan(2);
+  const auto split = std::min(static_cast<std::size_t>((rows * layout.count_bits + 7) / 8), bytes.size());
+  const SparseList list(layout, rows, kColumns, {bytes.begin(), bytes.begin() + static_cast<long>(split)},
+                        {bytes.begin() + static_cast<long>(split), bytes.end()}, "fuzz");
+  std::vector<Overflow> codes;
+  for (std::int64_t r = 0; r < rows; ++r) list.row(r, codes);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   if (size < 3) return 0;
   try {
-    if (data[0] % 3 == 0)
+    if (data[0] % 4 == 0)
       decode_tuples(bytes.subspan(1));
-    else if (data[0] % 3 == 1)
+    else if (data[0] % 4 == 1)
       decode_levels(bytes.subspan(1));
+    else if (data[0] % 4 == 2)
+      decode_list(bytes.subspan(1));
     else
       decode_rans(bytes.subspan(1));
   } catch (const Error&) {

@@ -185,6 +185,38 @@ TEST_F(EndToEnd, PublishedBaselinesDecodeInEveryUse) {
   }
 }
 
+TEST_F(EndToEnd, SparseListsFillTheBitsAndDecodeInEveryUse) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  options.grid.method = Method::ssqr;
+  options.grid.bits = 5.5;
+  options.threads = 1;
+  const auto result = quantize(model, store("one"), options, quiet);
+  EXPECT_LE(result.bits_per_weight(), 5.5);
+  EXPECT_GT(result.bits_per_weight(), 5.4);
+  for (const auto& layer : result.layers) {
+    EXPECT_LT(layer.error, layer.bound) << layer.name;
+    EXPECT_EQ(layer.clipped_share, 0) << layer.name;
+  }
+  const auto measured = evaluate(store("one"), small_evaluation(other_text, model), quiet);
+  EXPECT_NEAR(measured.bits_per_weight, result.bits_per_weight(), 1e-12);
+  EXPECT_LT(measured.kl, 0.05);
+  const auto inspection = inspect(store("one"));
+  EXPECT_EQ(inspection.linear_bytes, result.stored_bytes);
+  EXPECT_TRUE(std::ranges::any_of(inspection.tensors, [](const auto& t) { return t.dtype.starts_with("int4 g32 +"); }));
+  const auto said = Generator(store("one")).generate("hello", {.tokens = 3}, [](std::string_view) { return true; });
+  EXPECT_GT(said.tokens, 0);
+  options.threads = 3;
+  quantize(model, store("three"), options, quiet);
+  EXPECT_EQ(contents(store("three")), contents(store("one")));
+  options.drift = {.fitted = true, .strength = 0};
+  EXPECT_GT(quantize(model, store("drift"), options, quiet).layers.back().output_error, 0);
+  for (const auto format : {ExportFormat::gptq, ExportFormat::compressed_tensors})
+    expect_error(ErrorCode::unsupported, {"q_proj", "sparse"},
+                 [&] { export_store(store("one"), format, store("out"), quiet); });
+  EXPECT_FALSE(fs::exists(store("out")));
+}
+
 TEST_F(EndToEnd, DriftCorrectionBringsOutputsCloserToTheOriginalModel) {
   const auto model = text_model(folder, "llama");
   auto options = small_options(text);
@@ -384,6 +416,14 @@ TEST_F(BadInput, OptionsOutOfRange) {
   refused(ErrorCode::bad_input, {"group", "48", "32"}, options);
   options.grid.method = Method::spqr;
   refused(ErrorCode::bad_input, {"group", "48", "32"}, options);
+  options = small_options(text);
+  options.grid.method = Method::ssqr;
+  options.grid.bits = 2.3;
+  refused(ErrorCode::bad_input, {"q_proj", "2.300", "32 x 32", "to 32"}, options);
+  options.grid.bits = 2;
+  refused(ErrorCode::bad_input, {"out of reach", "more than 2"}, options);
+  options.grid.bits = 3, options.mix = 3;
+  refused(ErrorCode::bad_input, {"mix", "integer codes"}, options);
   options = small_options(text);
   options.calibration.length = 1000;
   refused(ErrorCode::bad_input, {"length", "1000", "256"}, options);

@@ -18,7 +18,7 @@ const std::map<std::string, Method> kMethods{
     {"hptq", Method::hptq},         {"watersic", Method::watersic},
     {"trellis", Method::trellis},   {"quip", Method::quip},
     {"icquant", Method::icquant},   {"icquant-rounding", Method::icquant_rounding},
-    {"spqr", Method::spqr},
+    {"spqr", Method::spqr},         {"ssqr", Method::ssqr},
 };
 const std::map<std::string, Solver> kSolvers{{"nearest-plane", Solver::nearest_plane}, {"kbest", Solver::kbest}};
 const std::map<std::string, Order> kOrders{{"natural", Order::natural}, {"act", Order::act}};
@@ -91,10 +91,11 @@ void add_quantize(CLI::App& program, Action& action) {
   auto& options = arguments->options;
   app->add_option("MODEL", arguments->model, "Hugging Face folder or GGUF file")->required();
   app->add_option("-o,--output", arguments->store, "folder of the store, must not exist")->required();
-  auto* bits = app->add_option("--bits", options.grid.bits,
-                               "bits of a code, 2 to 8; of hptq, watersic and trellis any number of bits per weight, "
-                               "counted from the file")
-                   ->capture_default_str();
+  auto* bits =
+      app->add_option("--bits", options.grid.bits,
+                      "bits of a code, 2 to 8; of hptq, watersic, trellis and ssqr any number of bits per weight, "
+                      "counted from the file")
+          ->capture_default_str();
   auto* mix = app->add_option("--mix", options.mix,
                               "stored bits per weight on average; each layer gets 2, 3, 4, 5 or 8 bits by what the "
                               "model's output feels of its error")
@@ -106,7 +107,9 @@ void add_quantize(CLI::App& program, Action& action) {
          "'none' gives all the same (one for trellis)")
       ->type_name("one|none")
       ->check(CLI::IsMember({"one", "none"}).description(""));
-  app->add_option("--group", options.grid.group, "columns that share a scale; 0 = a row")->capture_default_str();
+  auto* group = app->add_option("--group", options.grid.group,
+                                "columns that share a scale; 0 = a row, which is what ssqr takes unless told otherwise")
+                    ->capture_default_str();
   app->add_flag("--symmetric", options.grid.symmetric, "no zero points");
   add_choice(*app, "--method", options.grid.method, kMethods, "how weights become codes (nearest-plane)");
   add_choice(*app, "--solver", options.grid.solver, kSolvers,
@@ -147,7 +150,10 @@ void add_quantize(CLI::App& program, Action& action) {
       ->excludes(mix);  // one setting for all layers
   app->add_flag("-q,--quiet", arguments->quiet, "no progress");
   add_machine_options(*app, options.threads, options.arithmetic);
-  app->callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+  app->callback([&action, arguments, group] {
+    if (arguments->options.grid.method == Method::ssqr && group->count() == 0) arguments->options.grid.group = 0;
+    action = [arguments] { return run(*arguments); };
+  });
 }
 
 }  // namespace nearplane::cli

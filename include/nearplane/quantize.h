@@ -22,6 +22,8 @@ enum class Method {
   icquant,           // the largest weights of a row have a quantizer of their own
   icquant_rounding,  // the same, every weight to the nearest level
   spqr,              // small groups with quantized scales, the dearest weights kept in f16
+  // Without a range, not coded: codes that overflow the dense ones in a list, steps so small that it fills the bits.
+  ssqr,  // Scale-adjusted Sparse Quantization, by plain nearest plane
 };
 
 enum class Order {
@@ -46,7 +48,7 @@ enum class Arithmetic { f32, bf16 };  // of the calibration forward pass
 
 /// How one linear layer becomes integers.
 struct GridOptions {
-  double bits = 3;          // 2 to 8, whole; of entropy-coded methods bits per weight, at most 8
+  double bits = 3;          // 2 to 8, whole; of entropy-coded methods bits per weight, at most 8, of ssqr at most 32
   std::int64_t group = 64;  // columns that share a scale along a row; 0 = the whole row
   bool symmetric = false;   // zero point fixed at 2^(bits-1)
   Method method = Method::nearest_plane;

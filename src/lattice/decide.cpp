@@ -20,14 +20,15 @@ HWY_INLINE void RoundColumn(D d, const Tile<hn::TFromD<D>>& tile, std::int64_t k
                             V& clipped) {
   const auto at = k * kTileRows + row, grid_at = tile.group[k] * kTileRows + row;
   const V step = hn::Load(d, tile.step + grid_at), zero = hn::Load(d, tile.zero + grid_at);
-  const V low = hn::Zero(d), high = hn::Set(d, tile.max_code), half = hn::Set(d, static_cast<hn::TFromD<D>>(0.5));
+  const V low = hn::Set(d, tile.min_code), high = hn::Set(d, tile.max_code);
+  const V half = hn::Set(d, static_cast<hn::TFromD<D>>(0.5));
   const V t = hn::Add(hn::Div(c, step), zero);
   // Feedback beyond the range of T ends in NaN: some code must be stored, and the error below says so.
   const V code = hn::IfThenElseZero(hn::Eq(t, t), hn::Clamp(hn::Round(t), low, high));
   const V q = hn::Mul(step, hn::Sub(code, zero));
   const V e = hn::Mul(hn::Set(d, tile.pivots[k]), hn::Sub(c, q));
   error = hn::MulAdd(e, e, error);
-  const auto beyond = hn::Or(hn::Lt(t, hn::Neg(half)), hn::Gt(t, hn::Add(high, half)));
+  const auto beyond = hn::Or(hn::Lt(t, hn::Sub(low, half)), hn::Gt(t, hn::Add(high, half)));
   clipped = hn::Add(clipped, hn::IfThenElseZero(beyond, hn::Set(d, static_cast<hn::TFromD<D>>(1))));
   hn::Store(hn::Sub(hn::Load(d, tile.w + at), q), d, tile.w + at);
   hn::Store(code, d, tile.feedback + at);

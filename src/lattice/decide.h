@@ -17,7 +17,7 @@ struct Tile {
   const std::int64_t* group = nullptr;  // [position] row of step and zero
   const T* step = nullptr;              // [group][kTileRows]
   const T* zero = nullptr;              // [group][kTileRows]
-  T max_code = 0;
+  T min_code = 0, max_code = 0;
   T* w = nullptr;         // in: w_k; out, once decided: w_k - q_k
   T* feedback = nullptr;  // in: what columns before this run add to w_k; out: the code of column k
 };

@@ -1,5 +1,5 @@
 // A finite integer grid: the points a coordinate may take.
-// Problem: q_ij = step[i, j / group] (z - zero[i, j / group]), z in [0, max_code].
+// Problem: q_ij = step[i, j / group] (z - zero[i, j / group]), z in [min_code, max_code].
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,10 @@ namespace nearplane::lattice {
 
 struct Grid {
   std::int64_t group = 0;  // neighbouring columns with the same step and zero
-  int max_code = 0;        // at most 255
+  int min_code = 0;        // negative only for nearest plane with 16-bit codes
+  int max_code = 0;        // what the type of the codes can hold
   Matrix<float> step;      // [m, G] > 0
-  Matrix<float> zero;      // [m, G] in [0, max_code]; integers where 0 has to be a level
+  Matrix<float> zero;      // [m, G] in [min_code, max_code]; integers where 0 has to be a level
 };
 
 }  // namespace nearplane::lattice

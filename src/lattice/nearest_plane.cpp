@@ -22,9 +22,8 @@ void decide_range(RowTile<T>& tile, std::int64_t k0, std::int64_t k1) {
 
 }  // namespace
 
-template <class T>
-Outcome nearest_plane(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid,
-                      MatrixView<std::uint8_t> codes) {
+template <class T, class Code>
+Outcome nearest_plane(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid, MatrixView<Code> codes) {
   return solve_by_tiles<T>(w, l, grid, codes, [&](RowTile<T>& tile) {
     if (l.factor.rank() > 0) decide_range(tile, 0, l.factor.rank());
   });
@@ -32,5 +31,7 @@ Outcome nearest_plane(MatrixView<const float> w, const Triangle<T>& l, const Gri
 
 template Outcome nearest_plane(MatrixView<const float>, const Triangle<float>&, const Grid&, MatrixView<std::uint8_t>);
 template Outcome nearest_plane(MatrixView<const float>, const Triangle<double>&, const Grid&, MatrixView<std::uint8_t>);
+template Outcome nearest_plane(MatrixView<const float>, const Triangle<float>&, const Grid&, MatrixView<std::int16_t>);
+template Outcome nearest_plane(MatrixView<const float>, const Triangle<double>&, const Grid&, MatrixView<std::int16_t>);
 
 }  // namespace nearplane::lattice

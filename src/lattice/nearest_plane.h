@@ -14,15 +14,18 @@
 
 namespace nearplane::lattice {
 
-/// w [m,n] finite -> codes [m,n]. A factor without order (rank 0) rounds every weight. T is the type of the feedback.
-/// Uses all threads; same bits for any number of them.
-template <class T>
-Outcome nearest_plane(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid,
-                      MatrixView<std::uint8_t> codes);
+/// w [m,n] finite -> codes [m,n] of 8 or, for grids without a range that matters, 16 bits. A factor without order (rank
+/// 0) rounds every weight. T is the type of the feedback. Uses all threads; same bits for any number of them.
+template <class T, class Code>
+Outcome nearest_plane(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid, MatrixView<Code> codes);
 
 extern template Outcome nearest_plane(MatrixView<const float>, const Triangle<float>&, const Grid&,
                                       MatrixView<std::uint8_t>);
 extern template Outcome nearest_plane(MatrixView<const float>, const Triangle<double>&, const Grid&,
                                       MatrixView<std::uint8_t>);
+extern template Outcome nearest_plane(MatrixView<const float>, const Triangle<float>&, const Grid&,
+                                      MatrixView<std::int16_t>);
+extern template Outcome nearest_plane(MatrixView<const float>, const Triangle<double>&, const Grid&,
+                                      MatrixView<std::int16_t>);
 
 }  // namespace nearplane::lattice

@@ -348,5 +348,36 @@ TEST(RowErrors, EqualTheDoubleSumInBothTypes) {
   }
 }
 
+// Codes of 16 bits on a grid whose ends are out of reach: those of a shifted grid of 8 bits where they fit there, and
+// the bound holds where they do not.
+TEST(NearestPlane, HoldsItsBoundWithoutARange) {
+  const auto w = random_weights(150, 96, 40);
+  const auto h = random_gram(96, 200, 41);
+  const auto l = factorize<double>(h, decreasing_diagonal_order(h), 0.01);
+  for (const double step : {0.2, 0.01}) {
+    auto grid = random_grid(150, 96, 32, 8, step, 42);
+    for (auto& z : grid.zero.span()) z = 128;
+    Grid wide{.group = 32, .min_code = -32767, .max_code = 32767, .step = grid.step.clone(), .zero = {150, 3}};
+    Matrix<std::int16_t> codes(150, 96);
+    const auto outcome = nearest_plane(w.view(), l, wide, codes.view());
+    EXPECT_EQ(outcome.clipped, 0);
+    const auto narrow = solve(w, l, grid);
+    if (step == 0.2) {
+      EXPECT_EQ(narrow.outcome.clipped, 0);
+      for (std::int64_t i = 0; i < codes.size(); ++i) ASSERT_EQ(codes.data()[i], narrow.codes.data()[i] - 128);
+    } else {
+      EXPECT_GT(narrow.outcome.clipped, 0);
+    }
+    for (std::int64_t i = 0; i < 150; ++i) {
+      double bound = 0;
+      for (std::int64_t k = 0; k < l.factor.rank(); ++k) {
+        const auto s = static_cast<double>(wide.step(i, l.factor.order[k] / 32));
+        bound += l.factor.pivots[k] * l.factor.pivots[k] * s * s / 4;
+      }
+      EXPECT_LE(outcome.error[i], bound);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace nearplane::lattice

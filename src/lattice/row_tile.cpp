@@ -60,6 +60,7 @@ RowTile<T>::RowTile(const Plan<T>& p, MatrixView<const float> weights, std::int6
           .group = plan.group.data(),
           .step = step.data(),
           .zero = zero.data(),
+          .min_code = static_cast<T>(plan.grid.min_code),
           .max_code = static_cast<T>(plan.grid.max_code),
           .w = w.data(),
           .feedback = feedback.data()};
@@ -82,20 +83,21 @@ void RowTile<T>::feed(std::int64_t j0, std::int64_t j1, std::int64_t k0, std::in
 }
 
 template <class T>
-void RowTile<T>::write(MatrixView<std::uint8_t> codes, double* errors, double* clipped_codes) const {
+template <class Code>
+void RowTile<T>::write(MatrixView<Code> codes, double* errors, double* clipped_codes) const {
   for (std::int64_t r0 = 0; r0 < codes.rows; r0 += 16)
     for (std::int64_t k = 0; k < feedback.rows(); ++k)
       for (std::int64_t r = r0; r < std::min(codes.rows, r0 + 16); ++r)
-        codes(r, plan.columns[k]) = static_cast<std::uint8_t>(feedback(k, r));
+        codes(r, plan.columns[k]) = static_cast<Code>(feedback(k, r));
   for (std::int64_t r = 0; r < codes.rows; ++r) {
     errors[r] = error[r] * plan.unit * plan.unit;
     clipped_codes[r] = clipped[r];
   }
 }
 
-template <class T>
-Outcome solve_by_tiles(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid,
-                       MatrixView<std::uint8_t> codes, const std::function<void(RowTile<T>&)>& solve) {
+template <class T, class Code>
+Outcome solve_by_tiles(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid, MatrixView<Code> codes,
+                       const std::function<void(RowTile<T>&)>& solve) {
   assert(w.cols == l.factor.dimension && w.cols == codes.cols && w.rows == codes.rows && w.rows == grid.step.rows());
   const Plan<T> plan(l, grid);
   Outcome out;
@@ -116,9 +118,13 @@ template struct Plan<float>;
 template struct Plan<double>;
 template struct RowTile<float>;
 template struct RowTile<double>;
-template Outcome solve_by_tiles(MatrixView<const float>, const Triangle<float>&, const Grid&, MatrixView<std::uint8_t>,
-                                const std::function<void(RowTile<float>&)>&);
-template Outcome solve_by_tiles(MatrixView<const float>, const Triangle<double>&, const Grid&, MatrixView<std::uint8_t>,
-                                const std::function<void(RowTile<double>&)>&);
+#define NEARPLANE_SOLVE_BY_TILES(T, Code)                                                                     \
+  template Outcome solve_by_tiles(MatrixView<const float>, const Triangle<T>&, const Grid&, MatrixView<Code>, \
+                                  const std::function<void(RowTile<T>&)>&)
+NEARPLANE_SOLVE_BY_TILES(float, std::uint8_t);
+NEARPLANE_SOLVE_BY_TILES(double, std::uint8_t);
+NEARPLANE_SOLVE_BY_TILES(float, std::int16_t);
+NEARPLANE_SOLVE_BY_TILES(double, std::int16_t);
+#undef NEARPLANE_SOLVE_BY_TILES
 
 }  // namespace nearplane::lattice

@@ -41,14 +41,15 @@ struct RowTile {
   /// What the decided columns [j0, j1) add to columns [k0, k1).
   void feed(std::int64_t j0, std::int64_t j1, std::int64_t k0, std::int64_t k1);
   /// Codes by coordinate, errors scaled back.
-  void write(MatrixView<std::uint8_t> codes, double* errors, double* clipped_codes) const;
+  template <class Code>
+  void write(MatrixView<Code> codes, double* errors, double* clipped_codes) const;
 };
 
 /// Runs `solve` (positions of the order) over all tiles of rows on all threads, rounds the coordinates outside the
-/// order, collects codes [m,n]. Tiles do not depend on the number of threads.
-template <class T>
-Outcome solve_by_tiles(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid,
-                       MatrixView<std::uint8_t> codes, const std::function<void(RowTile<T>&)>& solve);
+/// order, collects codes [m,n] of 8 or 16 bits. Tiles do not depend on the number of threads.
+template <class T, class Code>
+Outcome solve_by_tiles(MatrixView<const float> w, const Triangle<T>& l, const Grid& grid, MatrixView<Code> codes,
+                       const std::function<void(RowTile<T>&)>& solve);
 
 extern template struct Plan<float>;
 extern template struct Plan<double>;

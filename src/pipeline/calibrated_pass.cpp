@@ -9,6 +9,7 @@
 #include "quant/quantize_coded.h"
 #include "quant/quantize_icquant.h"
 #include "quant/quantize_quip.h"
+#include "quant/quantize_sparse.h"
 #include "quant/quantize_spqr.h"
 #include "runtime/network.h"
 
@@ -61,6 +62,8 @@ QuantizedLayer by_method(const Matrix<float>& w, const Hessian& hessian, const G
     case Method::watersic:
     case Method::trellis:
       return quantize_coded(w, hessian, grid, {}, where);
+    case Method::ssqr:
+      return quantize_sparse(w, hessian, grid, where);
     case Method::quip:
       return quantize_quip(w, hessian, grid, seed, where);
     case Method::icquant:

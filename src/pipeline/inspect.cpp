@@ -41,6 +41,12 @@ void add_parts(const QuantizedTensor& tensor, std::map<std::string, std::int64_t
   }
 }
 
+// Dense codes, listed codes per weight, columns kept as floats.
+std::string form_name(const SparseTensor& t) {
+  const auto kept = t.kept_columns.empty() ? "" : fmt::format(", {} f16", t.kept_columns.size());
+  return fmt::format("int{} g{} +{:.1f} %{}", t.bits, t.group, 100 * t.overflow_share(), kept);
+}
+
 Inspection inspect_store(const std::filesystem::path& path) {
   const auto store = Store::open(path);
   store.verify();

@@ -11,6 +11,7 @@
 #include "pipeline/record.h"
 #include "qtensor/store.h"
 #include "quant/quantize_coded.h"
+#include "quant/quantize_sparse.h"
 #include "runtime/network.h"
 
 namespace nearplane {
@@ -20,12 +21,15 @@ void check_options(const QuantizeOptions& options) {
   const auto& grid = options.grid;
   if (grid.group < 0) fail_input("group", "{} is negative (0 = one scale per row)", grid.group);
   if (!(grid.damping > 0) || grid.damping > 1) fail_input("damping", "{} is outside (0, 1]", grid.damping);
-  is_coded(grid.method) ? check_coded(grid, "options") : check_search(grid, "options");
+  if (grid.method == Method::ssqr)
+    check_sparse(grid, "options");
+  else
+    is_coded(grid.method) ? check_coded(grid, "options") : check_search(grid, "options");
   if (!(options.drift.strength >= 0) || options.drift.strength > 1)
     fail_input("drift", "a strength of {} is outside [0, 1]", options.drift.strength);
   if (!(options.mix >= 0) || options.mix > 16) fail_input("mix", "{} bits per weight are no target", options.mix);
   if (options.mix > 0 && !is_linear(grid.method))
-    fail_input("mix", "chooses bits of integer codes; entropy-coded methods and published baselines take --bits");
+    fail_input("mix", "chooses bits of integer codes; all other methods take --bits");
   if (options.slope && !is_coded(grid.method))
     fail_input("slope", "shares the bits of entropy-coded methods; integer codes take --mix");
   const auto& calibration = options.calibration;

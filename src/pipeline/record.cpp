@@ -8,7 +8,7 @@ namespace nearplane {
 namespace {
 
 constexpr std::array kMethods{"rounding", "nearest-plane",    "hptq", "watersic", "trellis", "quip",
-                              "icquant",  "icquant-rounding", "spqr"};
+                              "icquant",  "icquant-rounding", "spqr", "ssqr"};
 constexpr std::array kSolvers{"nearest-plane", "kbest"};
 constexpr std::array kOrders{"natural", "act"};
 constexpr std::array kScales{"minmax", "diagonal", "pivots"};

@@ -9,12 +9,13 @@
 #include "qtensor/integer_tensor.h"
 #include "qtensor/outlier_tensor.h"
 #include "qtensor/rotated_tensor.h"
+#include "qtensor/sparse_tensor.h"
 #include "qtensor/split_tensor.h"
 
 namespace nearplane {
 
 struct QuantizedTensor {
-  std::variant<IntegerTensor, CodedTensor, RotatedTensor, SplitTensor, OutlierTensor> form;
+  std::variant<IntegerTensor, CodedTensor, RotatedTensor, SplitTensor, OutlierTensor, SparseTensor> form;
 
   QuantizedTensor() = default;
   QuantizedTensor(IntegerTensor t) : form(std::move(t)) {}
@@ -22,6 +23,7 @@ struct QuantizedTensor {
   QuantizedTensor(RotatedTensor t) : form(std::move(t)) {}
   QuantizedTensor(SplitTensor t) : form(std::move(t)) {}
   QuantizedTensor(OutlierTensor t) : form(std::move(t)) {}
+  QuantizedTensor(SparseTensor t) : form(std::move(t)) {}
 
   // W [m, n] = [out, in]
   std::int64_t rows() const {

@@ -33,6 +33,17 @@ std::vector<Piece> pieces_of(const CodedTensor& t) {
           {".column_steps", DType::u8, {t.cols}, std::as_bytes(std::span(t.column_steps)), t.column_steps.empty()}};
 }
 
+std::vector<Piece> pieces_of(const SparseTensor& t) {
+  const auto &counts = t.overflow->counts(), &entries = t.overflow->entries();
+  const auto kept = std::ssize(t.kept_columns);
+  return {{".codes", DType::u8, {t.rows, t.row_bytes()}, t.codes},
+          {".scales", DType::f16, {t.rows, t.groups()}, std::as_bytes(std::span(t.scales))},
+          {".counts", DType::u8, {std::ssize(counts)}, counts, counts.empty()},
+          {".entries", DType::u8, {std::ssize(entries)}, entries, entries.empty()},
+          {".kept_columns", DType::i32, {kept}, std::as_bytes(std::span(t.kept_columns)), kept == 0},
+          {".kept", DType::f16, {t.rows, kept}, std::as_bytes(std::span(t.kept)), kept == 0}};
+}
+
 Json entry_of(const IntegerTensor& t) {
   return {{"kind", "integer"}, {"rows", t.rows},   {"cols", t.cols},
           {"bits", t.bits},    {"group", t.group}, {"symmetric", t.symmetric}};
@@ -75,6 +86,18 @@ Json entry_of(const RotatedTensor& t) {
 }
 
 Json entry_of(const CodedTensor& t) { return {{"kind", "coded"}, {"rows", t.rows}, {"cols", t.cols}}; }
+
+Json entry_of(const SparseTensor& t) {
+  const auto& l = t.overflow->layout();
+  return {{"kind", "sparse"},
+          {"rows", t.rows},
+          {"cols", t.cols},
+          {"bits", t.bits},
+          {"group", t.group},
+          {"gap_bits", l.gap_bits},
+          {"delta_bits", l.delta_bits},
+          {"count_bits", l.count_bits}};
+}
 
 template <class Tensor>
 Tensor sized(const Json& entry, const std::string& where) {
@@ -153,6 +176,34 @@ void open_outlier(const TensorFile& part, const std::string& name, const Json& e
   out.layout = std::move(t);
 }
 
+void open_sparse(const TensorFile& part, const std::string& name, const Json& entry, StoredLayer& out) {
+  auto t = sized<SparseTensor>(entry, out.where);
+  t.bits = json_get<int>(entry, "bits", out.where);
+  t.group = json_get<std::int64_t>(entry, "group", out.where);
+  if (t.bits < 2 || t.bits > 8 || t.group < 1 || t.group > t.cols)
+    fail_input(out.where, "{} x {} weights, {} bits, groups of {}: out of range", t.rows, t.cols, t.bits, t.group);
+  out.list = {.gap_bits = json_get<int>(entry, "gap_bits", out.where),
+              .delta_bits = json_get<int>(entry, "delta_bits", out.where),
+              .count_bits = json_get<int>(entry, "count_bits", out.where)};
+  out.pieces = {checked(part.get(name + ".codes"), {".codes", DType::u8, {t.rows, t.row_bytes()}, {}}),
+                checked(part.get(name + ".scales"), {".scales", DType::f16, {t.rows, t.groups()}, {}})};
+  for (const auto* suffix : {".counts", ".entries"}) {
+    const auto* tensor = part.find(name + suffix);
+    out.pieces.push_back(tensor == nullptr ? nullptr
+                                           : checked(*tensor, {suffix, DType::u8, {std::ssize(tensor->bytes)}, {}}));
+  }
+  const auto *columns = part.find(name + ".kept_columns"), *kept = part.find(name + ".kept");
+  if ((columns == nullptr) != (kept == nullptr))
+    fail_input(out.where, "has kept columns without weights or the reverse");
+  if (columns != nullptr) {
+    const auto count = std::ssize(columns->bytes) / 4;
+    checked(*columns, {".kept_columns", DType::i32, {count}, {}});
+    checked(*kept, {".kept", DType::f16, {t.rows, count}, {}});
+  }
+  out.pieces.insert(out.pieces.end(), {columns, kept});
+  out.layout = std::move(t);
+}
+
 template <class T>
 void copy_bytes(std::span<const std::byte> bytes, std::vector<T>& out) {
   out.resize(bytes.size() / sizeof(T));
@@ -166,26 +217,33 @@ void copy_number(std::span<const std::byte> bytes, T& out) {
 
 using Bytes = std::vector<std::span<const std::byte>>;
 
-void fill(const Bytes& bytes, const std::string&, IntegerTensor& t) {
+void fill(const Bytes& bytes, const StoredLayer&, IntegerTensor& t) {
   copy_bytes(bytes[0], t.codes), copy_bytes(bytes[1], t.scales), copy_bytes(bytes[2], t.zeros);
 }
 
-void fill(const Bytes& bytes, const std::string& where, CodedTensor& t) {
+void fill(const Bytes& bytes, const StoredLayer& layer, CodedTensor& t) {
   copy_number(bytes[1], t.step);
   copy_bytes(bytes[2], t.row_steps), copy_bytes(bytes[3], t.column_steps);
-  t.levels.emplace(std::vector(bytes[0].begin(), bytes[0].end()), column_classes(t.column_steps, t.cols), where);
+  t.levels.emplace(std::vector(bytes[0].begin(), bytes[0].end()), column_classes(t.column_steps, t.cols), layer.where);
 }
 
-void fill(const Bytes& bytes, const std::string&, RotatedTensor& t) {
+void fill(const Bytes& bytes, const StoredLayer& layer, SparseTensor& t) {
+  copy_bytes(bytes[0], t.codes), copy_bytes(bytes[1], t.scales);
+  copy_bytes(bytes[4], t.kept_columns), copy_bytes(bytes[5], t.kept);
+  t.overflow.emplace(layer.list, t.rows, t.cols, std::vector(bytes[2].begin(), bytes[2].end()),
+                     std::vector(bytes[3].begin(), bytes[3].end()), layer.where);
+}
+
+void fill(const Bytes& bytes, const StoredLayer&, RotatedTensor& t) {
   copy_bytes(bytes[0], t.codes), copy_number(bytes[1], t.step), copy_number(bytes[2], t.seed);
 }
 
-void fill(const Bytes& bytes, const std::string& where, SplitTensor& t) {
+void fill(const Bytes& bytes, const StoredLayer& layer, SplitTensor& t) {
   copy_bytes(bytes[0], t.codes), copy_bytes(bytes[1], t.scales);
-  t.gaps.emplace(std::vector(bytes[2].begin(), bytes[2].end()), t.rows, t.cols, t.outliers, where);
+  t.gaps.emplace(std::vector(bytes[2].begin(), bytes[2].end()), t.rows, t.cols, t.outliers, layer.where);
 }
 
-void fill(const Bytes& bytes, const std::string&, OutlierTensor& t) {
+void fill(const Bytes& bytes, const StoredLayer&, OutlierTensor& t) {
   copy_bytes(bytes[0], t.codes), copy_bytes(bytes[1], t.step_codes), copy_bytes(bytes[2], t.zero_codes);
   copy_bytes(bytes[3], t.supers), copy_bytes(bytes[4], t.starts);
   copy_bytes(bytes[5], t.columns), copy_bytes(bytes[6], t.values);
@@ -219,6 +277,8 @@ StoredLayer StoredLayer::open(const TensorFile& part, const std::string& name, c
     open_split(part, name, entry, out);
   else if (kind == "outlier")
     open_outlier(part, name, entry, out);
+  else if (kind == "sparse")
+    open_sparse(part, name, entry, out);
   else
     fail_unsupported(out.where, "is of kind '{}', which this version does not know", kind);
   return out;
@@ -233,7 +293,7 @@ QuantizedTensor StoredLayer::read() const {
   }
   if (have != checksum) fail_input(where, "checksum differs: the file is damaged");
   auto out = layout;
-  std::visit([&](auto& t) { fill(bytes, where, t); }, out.form);
+  std::visit([&](auto& t) { fill(bytes, *this, t); }, out.form);
   out.validate(where);
   return out;
 }

@@ -18,6 +18,7 @@ Json write_layer(const std::string& name, const QuantizedTensor& t, std::vector<
 struct StoredLayer {
   QuantizedTensor layout;                   // sizes and settings, no data
   std::vector<const StoredTensor*> pieces;  // in the order of the checksum; nullptr = absent, no bytes
+  SparseList::Layout list;                  // of a sparse layer
   std::string checksum, where;
 
   /// Error{bad_input} if the part does not have the tensors the entry says, with the sizes it says;

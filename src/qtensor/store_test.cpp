@@ -8,10 +8,12 @@
 #include "base/atomic_file.h"
 #include "base/hash.h"
 #include "expect_error.h"
+#include "qtensor/store_layer.h"
 #include "random_coded.h"
 #include "random_outlier.h"
 #include "random_quantized.h"
 #include "random_rotated.h"
+#include "random_sparse.h"
 #include "random_split.h"
 #include "temporary_folder.h"
 
@@ -417,6 +419,53 @@ TEST_F(SplitStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
   }
 }
 
+class SparseStoreTest : public StoreTest {
+ protected:
+  SparseStoreTest() {
+    a = random_sparse(20, 96, 3, 32, {5, 77}, 2, 5).pack(), b = random_sparse(9, 40, 4, 40, {}, 2, 6).pack();
+  }
+  static const SparseTensor& form(const QuantizedTensor& t) { return std::get<SparseTensor>(t.form); }
+};
+
+TEST_F(SparseStoreTest, GivesBackWhatWasWritten) {
+  write();
+  const auto store = Store::open(path);
+  store.verify();
+  EXPECT_EQ(store.layout("block.0.q").rows(), 20);
+  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
+  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
+    const auto read = store.quantized(name);
+    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
+    EXPECT_EQ(form(read).overflow->layout(), form(*written).overflow->layout());
+    const auto count = static_cast<std::size_t>(read.rows() * read.cols());
+    std::vector<float> x(count), y(count);
+    read.decode_rows(0, read.rows(), x.data());
+    written->decode_rows(0, read.rows(), y.data());
+    EXPECT_EQ(x, y);
+  }
+  const auto part = open_safetensors(path / "block-00000.safetensors");
+  EXPECT_EQ(part.get("block.0.q.codes").shape, (std::vector<std::int64_t>{20, 36}));
+  EXPECT_EQ(part.get("block.0.q.scales").shape, (std::vector<std::int64_t>{20, 3}));
+  EXPECT_EQ(part.get("block.0.q.kept").shape, (std::vector<std::int64_t>{20, 2}));
+  EXPECT_EQ(part.get("block.0.q.kept_columns").dtype, DType::i32);
+  EXPECT_EQ(part.get("block.0.q.entries").dtype, DType::u8);
+  EXPECT_EQ(part.find("block.0.k.kept"), nullptr);
+}
+
+TEST_F(SparseStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
+  write();
+  const auto good = part();
+  for (std::size_t i = 0; i < good.size(); i += 7) {
+    auto bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
+    put_part(bad);
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+    if (i % 10 != 0) continue;
+    put_part(good.substr(0, i));
+    EXPECT_THROW(Store::open(path).verify(), Error) << i;
+  }
+}
+
 TEST_F(SplitStoreTest, RefusesPartsWithWrongSizes) {
   const std::vector<std::byte> bytes(64);
   const auto first = [&](std::size_t count) { return std::span(bytes).first(count); };
@@ -515,6 +564,65 @@ TEST_F(OutlierStoreTest, RefusesPartsWithWrongSizes) {
   tensors[6] = {"w.values", DType::f16, {2}, first(4)};
   write_by_hand(path, {{"w", good}}, tensors);
   refused({"tensor w.columns", "U8 of 4"});
+}
+
+// A store somebody wrote with right checksums around wrong content.
+TEST_F(SparseStoreTest, RefusesPartsWithWrongSizesAndContent) {
+  std::vector<TensorToWrite> tensors;
+  const auto good = write_layer("w", a, tensors);
+  const auto refused_with = [&](const Json& entry, std::vector<TensorToWrite> parts,
+                                std::initializer_list<std::string> words) {
+    auto described = entry;
+    std::string checksum;
+    for (const auto* suffix : {".codes", ".scales", ".counts", ".entries", ".kept_columns", ".kept"}) {
+      const auto name = std::string("w") + suffix;
+      const auto piece = std::ranges::find(parts, name, &TensorToWrite::name);
+      checksum += hash64_hex(piece == parts.end() ? std::span<const std::byte>{} : piece->bytes);
+    }
+    described["checksum"] = checksum;
+    write_by_hand(path, {{"w", described}}, parts);
+    if (words.size() == 0)
+      EXPECT_NO_THROW(Store::open(path).verify());
+    else
+      expect_error(ErrorCode::bad_input, words, [&] { Store::open(path).verify(); });
+  };
+  refused_with(good, tensors, {});
+  const auto entry_with = [&](const char* key, const Json& value) {
+    auto entry = good;
+    entry[key] = value;
+    return entry;
+  };
+  refused_with(entry_with("rows", 21), tensors, {"p.safetensors", "tensor w.codes", "21"});
+  refused_with(entry_with("bits", 9), tensors, {"tensor w", "9 bits", "out of range"});
+  refused_with(entry_with("group", 97), tensors, {"tensor w", "groups of 97"});
+  refused_with(entry_with("gap_bits", 31), tensors, {"tensor w", "gaps of 31"});
+  refused_with(entry_with("delta_bits", 0), tensors, {"tensor w", "differences of 0"});
+  refused_with(entry_with("count_bits", 24), tensors, {"tensor w", "counts"});
+  refused_with(entry_with("count_bits", "5"), tensors, {"tensor w", "'count_bits'"});
+  const auto without = [&](const std::string& name) {
+    auto parts = tensors;
+    std::erase_if(parts, [&](const auto& t) { return t.name == name; });
+    return parts;
+  };
+  refused_with(good, without("w.codes"), {"w.codes", "missing"});
+  refused_with(good, without("w.counts"), {"tensor w", "counts"});
+  refused_with(good, without("w.entries"), {"tensor w", "entries"});
+  refused_with(good, without("w.kept"), {"tensor w", "kept"});
+  const auto with_bytes = [&](const std::string& name, std::span<const std::byte> bytes,
+                              std::vector<std::int64_t> shape) {
+    auto parts = tensors;
+    auto& piece = *std::ranges::find(parts, name, &TensorToWrite::name);
+    piece.bytes = bytes, piece.shape = std::move(shape);
+    return parts;
+  };
+  const auto& entries = form(a).overflow->entries();
+  const auto short_size = std::ssize(entries) - 1;
+  refused_with(good, with_bytes("w.entries", std::span(entries).first(entries.size() - 1), {short_size}),
+               {"tensor w", "entries"});
+  const std::vector<std::byte> ones(entries.size(), std::byte{0xff});  // far beyond the last column
+  refused_with(good, with_bytes("w.entries", ones, {std::ssize(ones)}), {"tensor w"});
+  const std::vector<std::int32_t> twice{77, 5};
+  refused_with(good, with_bytes("w.kept_columns", std::as_bytes(std::span(twice)), {2}), {"tensor w", "ascending"});
 }
 
 TEST_F(StoreTest, RefusesKeptTensorsThatDoNotFit) {
