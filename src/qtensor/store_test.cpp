@@ -51,6 +51,35 @@ class StoreTest : public testing::Test {
     expect_error(code, parts, [&] { Store::open(path); });
   }
 
+  /// Writes and reads back layers that are not in integer codes. Returns their part.
+  TensorFile comes_back() const {
+    write();
+    const auto store = Store::open(path);
+    store.verify();
+    for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
+      EXPECT_EQ(store.layout(name).rows(), written->rows());
+      EXPECT_EQ(store.layout(name).integer(), nullptr);
+      const auto read = store.quantized(name);
+      EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
+      const auto x = read.decode(), y = written->decode();
+      EXPECT_TRUE(std::equal(x.data(), x.data() + x.size(), y.data())) << name;
+    }
+    return open_safetensors(path / "block-00000.safetensors");
+  }
+  void finds_any_flipped_bit_and_any_truncation() const {
+    write();
+    const auto good = part();
+    for (std::size_t i = 0; i < good.size(); i += 7) {
+      auto bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
+      put_part(bad);
+      EXPECT_THROW(Store::open(path).verify(), Error) << i;
+      if (i % 10 != 0) continue;
+      put_part(good.substr(0, i));
+      EXPECT_THROW(Store::open(path).verify(), Error) << i;
+    }
+  }
+
   TemporaryFolder folder;
   fs::path path = folder.path() / "store";
   QuantizedTensor a = random_quantized(6, 100, 3, 32, false, 1), b = random_quantized(4, 64, 4, 64, true, 2);
@@ -261,40 +290,14 @@ class CodedStoreTest : public StoreTest {
 };
 
 TEST_F(CodedStoreTest, GivesBackWhatWasWritten) {
-  write();
-  const auto store = Store::open(path);
-  store.verify();
-  EXPECT_EQ(store.layout("block.0.q").rows(), 20);
-  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
-  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
-    const auto read = store.quantized(name);
-    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
-    const auto count = static_cast<std::size_t>(read.rows() * read.cols());
-    std::vector<float> x(count), y(count);
-    read.decode_rows(0, read.rows(), x.data());
-    written->decode_rows(0, read.rows(), y.data());
-    EXPECT_EQ(x, y);
-  }
-  const auto part = open_safetensors(path / "block-00000.safetensors");
+  const auto part = comes_back();
   EXPECT_EQ(part.get("block.0.q.step").dtype, DType::f32);
   EXPECT_EQ(part.get("block.0.q.row_steps").shape, (std::vector<std::int64_t>{20}));
   EXPECT_EQ(part.get("block.0.q.column_steps").shape, (std::vector<std::int64_t>{30}));
   EXPECT_EQ(part.find("block.0.k.row_steps"), nullptr);
 }
 
-TEST_F(CodedStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
-  write();
-  const auto good = part();
-  for (std::size_t i = 0; i < good.size(); i += 7) {
-    auto bad = good;
-    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
-    put_part(bad);
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-    if (i % 10 != 0) continue;
-    put_part(good.substr(0, i));
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-  }
-}
+TEST_F(CodedStoreTest, AnyFlippedBitAndAnyTruncationIsFound) { finds_any_flipped_bit_and_any_truncation(); }
 
 TEST_F(CodedStoreTest, RefusesPartsWithWrongSizes) {
   const std::vector<std::byte> bytes(64);
@@ -327,37 +330,13 @@ class RotatedStoreTest : public StoreTest {
 };
 
 TEST_F(RotatedStoreTest, GivesBackWhatWasWritten) {
-  write();
-  const auto store = Store::open(path);
-  store.verify();
-  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
-  EXPECT_EQ(store.layout("block.0.q").rotated()->bits, 3);
-  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
-    const auto read = store.quantized(name);
-    EXPECT_EQ(read.rotated()->codes, written->rotated()->codes);
-    EXPECT_EQ(read.rotated()->seed, written->rotated()->seed);
-    EXPECT_EQ(read.rotated()->step, written->rotated()->step);
-    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
-  }
-  const auto part = open_safetensors(path / "block-00000.safetensors");
+  const auto part = comes_back();
   EXPECT_EQ(part.get("block.0.q.codes").shape, (std::vector<std::int64_t>{12, 12}));
   EXPECT_EQ(part.get("block.0.q.step").dtype, DType::f32);
   EXPECT_EQ(part.get("block.0.q.seed").dtype, DType::i64);
 }
 
-TEST_F(RotatedStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
-  write();
-  const auto good = part();
-  for (std::size_t i = 0; i < good.size(); i += 3) {
-    auto bad = good;
-    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
-    put_part(bad);
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-    if (i % 10 != 0) continue;
-    put_part(good.substr(0, i));
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-  }
-}
+TEST_F(RotatedStoreTest, AnyFlippedBitAndAnyTruncationIsFound) { finds_any_flipped_bit_and_any_truncation(); }
 
 TEST_F(RotatedStoreTest, RefusesPartsWithWrongSizes) {
   const std::vector<std::byte> bytes(64);
@@ -389,82 +368,13 @@ class SplitStoreTest : public StoreTest {
 };
 
 TEST_F(SplitStoreTest, GivesBackWhatWasWritten) {
-  write();
-  const auto store = Store::open(path);
-  store.verify();
-  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
-  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
-    const auto read = store.quantized(name);
-    const auto x = read.decode(), y = written->decode();
-    EXPECT_TRUE(std::equal(x.data(), x.data() + x.size(), y.data()));
-    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
-  }
-  const auto part = open_safetensors(path / "block-00000.safetensors");
+  const auto part = comes_back();
   EXPECT_EQ(part.get("block.0.q.codes").shape, (std::vector<std::int64_t>{12, 12}));
   EXPECT_EQ(part.get("block.0.q.scales").shape, (std::vector<std::int64_t>{12, 3}));
   EXPECT_EQ(part.get("block.0.q.gaps").shape, (std::vector<std::int64_t>{18}));  // 12 x 2 symbols of 6 bits
 }
 
-TEST_F(SplitStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
-  write();
-  const auto good = part();
-  for (std::size_t i = 0; i < good.size(); i += 7) {
-    auto bad = good;
-    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
-    put_part(bad);
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-    if (i % 10 != 0) continue;
-    put_part(good.substr(0, i));
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-  }
-}
-
-class SparseStoreTest : public StoreTest {
- protected:
-  SparseStoreTest() {
-    a = random_sparse(20, 96, 3, 32, {5, 77}, 2, 5).pack(), b = random_sparse(9, 40, 4, 40, {}, 2, 6).pack();
-  }
-  static const SparseTensor& form(const QuantizedTensor& t) { return std::get<SparseTensor>(t.form); }
-};
-
-TEST_F(SparseStoreTest, GivesBackWhatWasWritten) {
-  write();
-  const auto store = Store::open(path);
-  store.verify();
-  EXPECT_EQ(store.layout("block.0.q").rows(), 20);
-  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
-  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
-    const auto read = store.quantized(name);
-    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
-    EXPECT_EQ(form(read).overflow->layout(), form(*written).overflow->layout());
-    const auto count = static_cast<std::size_t>(read.rows() * read.cols());
-    std::vector<float> x(count), y(count);
-    read.decode_rows(0, read.rows(), x.data());
-    written->decode_rows(0, read.rows(), y.data());
-    EXPECT_EQ(x, y);
-  }
-  const auto part = open_safetensors(path / "block-00000.safetensors");
-  EXPECT_EQ(part.get("block.0.q.codes").shape, (std::vector<std::int64_t>{20, 36}));
-  EXPECT_EQ(part.get("block.0.q.scales").shape, (std::vector<std::int64_t>{20, 3}));
-  EXPECT_EQ(part.get("block.0.q.kept").shape, (std::vector<std::int64_t>{20, 2}));
-  EXPECT_EQ(part.get("block.0.q.kept_columns").dtype, DType::i32);
-  EXPECT_EQ(part.get("block.0.q.entries").dtype, DType::u8);
-  EXPECT_EQ(part.find("block.0.k.kept"), nullptr);
-}
-
-TEST_F(SparseStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
-  write();
-  const auto good = part();
-  for (std::size_t i = 0; i < good.size(); i += 7) {
-    auto bad = good;
-    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
-    put_part(bad);
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-    if (i % 10 != 0) continue;
-    put_part(good.substr(0, i));
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-  }
-}
+TEST_F(SplitStoreTest, AnyFlippedBitAndAnyTruncationIsFound) { finds_any_flipped_bit_and_any_truncation(); }
 
 TEST_F(SplitStoreTest, RefusesPartsWithWrongSizes) {
   const std::vector<std::byte> bytes(64);
@@ -500,36 +410,14 @@ class OutlierStoreTest : public StoreTest {
 };
 
 TEST_F(OutlierStoreTest, GivesBackWhatWasWritten) {
-  write();
-  const auto store = Store::open(path);
-  store.verify();
-  EXPECT_EQ(store.layout("block.0.q").integer(), nullptr);
-  for (const auto& [name, written] : {std::pair{"block.0.q", &a}, {"block.0.k", &b}}) {
-    const auto read = store.quantized(name);
-    const auto x = read.decode(), y = written->decode();
-    EXPECT_TRUE(std::equal(x.data(), x.data() + x.size(), y.data()));
-    EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
-  }
-  const auto part = open_safetensors(path / "block-00000.safetensors");
+  const auto part = comes_back();
   EXPECT_EQ(part.get("block.0.q.step_codes").shape, (std::vector<std::int64_t>{20, 2}));
   EXPECT_EQ(part.get("block.0.q.supers").shape, (std::vector<std::int64_t>{2, 16}));
   EXPECT_EQ(part.get("block.0.q.starts").shape, (std::vector<std::int64_t>{21}));
   EXPECT_EQ(part.get("block.0.q.columns").bytes.size(), part.get("block.0.q.values").bytes.size());
 }
 
-TEST_F(OutlierStoreTest, AnyFlippedBitAndAnyTruncationIsFound) {
-  write();
-  const auto good = part();
-  for (std::size_t i = 0; i < good.size(); i += 11) {
-    auto bad = good;
-    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
-    put_part(bad);
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-    if (i % 10 != 0) continue;
-    put_part(good.substr(0, i));
-    EXPECT_THROW(Store::open(path).verify(), Error) << i;
-  }
-}
+TEST_F(OutlierStoreTest, AnyFlippedBitAndAnyTruncationIsFound) { finds_any_flipped_bit_and_any_truncation(); }
 
 TEST_F(OutlierStoreTest, RefusesPartsWithWrongSizes) {
   const std::vector<std::byte> bytes(64, std::byte{1});
@@ -565,6 +453,25 @@ TEST_F(OutlierStoreTest, RefusesPartsWithWrongSizes) {
   write_by_hand(path, {{"w", good}}, tensors);
   refused({"tensor w.columns", "U8 of 4"});
 }
+
+class SparseStoreTest : public StoreTest {
+ protected:
+  SparseStoreTest() {
+    a = random_sparse(20, 96, 3, 32, {5, 77}, 2, 5).pack(), b = random_sparse(9, 40, 4, 40, {}, 2, 6).pack();
+  }
+};
+
+TEST_F(SparseStoreTest, GivesBackWhatWasWritten) {
+  const auto part = comes_back();
+  EXPECT_EQ(part.get("block.0.q.codes").shape, (std::vector<std::int64_t>{20, 36}));
+  EXPECT_EQ(part.get("block.0.q.scales").shape, (std::vector<std::int64_t>{20, 3}));
+  EXPECT_EQ(part.get("block.0.q.kept").shape, (std::vector<std::int64_t>{20, 2}));
+  EXPECT_EQ(part.get("block.0.q.kept_columns").dtype, DType::i32);
+  EXPECT_EQ(part.get("block.0.q.entries").dtype, DType::u8);
+  EXPECT_EQ(part.find("block.0.k.kept"), nullptr);
+}
+
+TEST_F(SparseStoreTest, AnyFlippedBitAndAnyTruncationIsFound) { finds_any_flipped_bit_and_any_truncation(); }
 
 // A store somebody wrote with right checksums around wrong content.
 TEST_F(SparseStoreTest, RefusesPartsWithWrongSizesAndContent) {
@@ -615,7 +522,7 @@ TEST_F(SparseStoreTest, RefusesPartsWithWrongSizesAndContent) {
     piece.bytes = bytes, piece.shape = std::move(shape);
     return parts;
   };
-  const auto& entries = form(a).overflow->entries();
+  const auto& entries = std::get<SparseTensor>(a.form).overflow->entries();
   const auto short_size = std::ssize(entries) - 1;
   refused_with(good, with_bytes("w.entries", std::span(entries).first(entries.size() - 1), {short_size}),
                {"tensor w", "entries"});
