@@ -4,7 +4,7 @@
 //   sum of the group's squared pivots: nearest plane's expected error against the size of the list. One price for the
 //   whole layer gives every row and group the share of the list where it saves most.
 // Model: weights of a group are as those of the layer, each divided by the mean size of its group. Asking the group
-//   itself how many of its weights lie beyond a step fits the steps to chance (3 % more error).
+//   itself how many of its weights lie beyond a step fits the steps to chance (2 to 3 % more error).
 // Cost: some 200 candidates for every group and price.
 #pragma once
 
