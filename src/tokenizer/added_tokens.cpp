@@ -47,6 +47,12 @@ bool starts_with_word(std::string_view text) {
   return is_word(text.substr(0, at));
 }
 
+// Do bytes [begin, end) and one of the ascending ranges overlap?
+bool touches(std::span<const TextRange> ranges, std::size_t begin, std::size_t end) {
+  const auto it = std::ranges::upper_bound(ranges, begin, {}, &TextRange::end);
+  return it != ranges.end() && it->begin < end;
+}
+
 }  // namespace
 
 AddedToken parse_added_token(const Json& json, const std::string& where) {
@@ -95,12 +101,13 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
   }
 }
 
-std::vector<AddedTokens::Found> AddedTokens::find_all(std::string_view text, const Trie& trie) const {
+std::vector<AddedTokens::Found> AddedTokens::find_all(std::string_view text, const Trie& trie,
+                                                      std::span<const TextRange> quoted) const {
   std::vector<Found> out;
   std::size_t done = 0;
   for (std::size_t at = 0; at < text.size();) {
     const auto [length, index] = trie.longest(text, at);
-    if (length == 0) {
+    if (length == 0 || touches(quoted, at, at + length)) {
       ++at;
       continue;
     }
@@ -118,15 +125,17 @@ std::vector<AddedTokens::Found> AddedTokens::find_all(std::string_view text, con
   return out;
 }
 
-std::vector<Segment> AddedTokens::split(std::string_view text) const {
+std::vector<Segment> AddedTokens::split(std::string_view text, std::span<const TextRange> quoted) const {
   std::vector<Segment> out;
-  for (const auto& raw : find_all(text, raw_)) {
+  for (const auto& raw : find_all(text, raw_, quoted)) {
     if (raw.token >= 0) {
       out.push_back({raw.token, {}, raw.begin == 0});
       continue;
     }
     std::string part = normalizer_.apply(std::string(text.substr(raw.begin, raw.end - raw.begin)));
-    auto found = find_all(part, normalized_);
+    const TextRange all{0, part.size()};
+    const auto quoted_part = std::span(&all, touches(quoted, raw.begin, raw.end) ? 1 : 0);
+    auto found = find_all(part, normalized_, quoted_part);
     if (found.size() == 1 && found[0].token < 0) {
       out.push_back({-1, std::move(part), raw.begin == 0});
       continue;

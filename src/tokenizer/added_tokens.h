@@ -1,6 +1,7 @@
 // Added tokens: texts that become one token wherever they stand in a text, before anything else looks at it.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -35,8 +36,10 @@ class AddedTokens {
   /// Contents must be distinct. The normalizer must live as long as this.
   AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer);
 
-  /// Cuts `text` (valid UTF-8) at added tokens, leftmost and longest first, and normalizes the rest.
-  std::vector<Segment> split(std::string_view text) const;
+  /// Cuts `text` (valid UTF-8) at added tokens, leftmost and longest first, and normalizes the rest. A token that
+  /// touches a range of `quoted` is none; one that is looked for in normalized text, where ranges are lost, is none in
+  /// a part that touches one.
+  std::vector<Segment> split(std::string_view text, std::span<const TextRange> quoted) const;
   const AddedToken* find(Token id) const;
   const AddedToken* find(std::string_view text) const;
   const std::vector<AddedToken>& all() const { return tokens_; }
@@ -61,7 +64,7 @@ class AddedTokens {
     std::size_t begin, end;
     Token token;  // -1: between tokens
   };
-  std::vector<Found> find_all(std::string_view text, const Trie& trie) const;
+  std::vector<Found> find_all(std::string_view text, const Trie& trie, std::span<const TextRange> quoted) const;
 
   std::vector<AddedToken> tokens_;
   const Normalizer& normalizer_;

@@ -51,6 +51,44 @@ TEST_P(Golden, UnknownIdsDecodeToNothing) {
   EXPECT_EQ(tokenizer->decode(ids, false), "");
 }
 
+std::string all_written(const Json& texts) {
+  std::string out;
+  for (const auto& [group, list] : texts["written"].items())
+    for (const auto& part : list) out += part.get<std::string>() + "\n";
+  return out;
+}
+
+// Nothing that is quoted becomes an added token, and it still decodes to what it was; what is not quoted does.
+TEST_P(Golden, QuotedTextHasNoAddedTokens) {
+  const std::string text = "<|begin|>say <|end|> or <mask><tail><|begin|><|end|>";
+  const auto open = tokenizer->find("<|begin|>"), close = tokenizer->find("<|end|>");
+  const auto count = [](const std::vector<Token>& ids, Token id) { return std::ranges::count(ids, id); };
+  const TextRange all{0, text.size()}, inner{9, text.size() - 7};
+  for (const char* marker : {"<|begin|>", "<|end|>", "<mask>", "<tail>"})
+    if (const auto id = tokenizer->find(marker); id >= 0) {
+      EXPECT_EQ(count(tokenizer->encode_quoting(text, {&all, 1}), id), 0) << marker;
+    }
+  if (open >= 0 && close >= 0) {
+    const auto ids = tokenizer->encode_quoting(text, {&inner, 1});
+    EXPECT_EQ(count(ids, open), 1);
+    EXPECT_EQ(count(ids, close), 1);
+    EXPECT_EQ(ids.back(), close);
+  }
+  // A marker of which a single byte is quoted is none.
+  for (std::size_t i = 0; i < 9; ++i) {
+    const TextRange one{i, i + 1};
+    EXPECT_EQ(count(tokenizer->encode_quoting("<|begin|>", {&one, 1}), open), 0) << i;
+  }
+}
+
+TEST_P(Golden, QuotingChangesNothingElse) {
+  const auto text = all_written(texts);
+  EXPECT_EQ(tokenizer->encode_quoting(text, {}), tokenizer->encode(text, false));
+  const std::string harmless = "  The 3 nearest planes, d\u00e9j\u00e0 vu: \U0001f600\n\tx = a[0];\n";
+  const TextRange part{3, 19};
+  EXPECT_EQ(tokenizer->encode_quoting(harmless, {&part, 1}), tokenizer->encode(harmless, false));
+}
+
 INSTANTIATE_TEST_SUITE_P(Tokenizer, Golden,
                          testing::Values("smollm", "llama3", "qwen2", "gpt2", "llama-bytes", "metaspace",
                                          "sentencepiece", "sentencepiece-legacy"),
@@ -74,6 +112,9 @@ TEST_P(RoundTrip, TextComesBack) {
       const auto bytes = from_hex(hex.get<std::string>());
       EXPECT_EQ(tokenizer->decode(tokenizer->encode(bytes, false), false), replace_invalid_utf8(bytes));
     }
+  const auto text = all_written(texts);
+  const TextRange all{0, text.size()};
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode_quoting(text, {&all, 1}), false), text);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokenizer, RoundTrip, testing::Values("smollm", "llama3"));

@@ -72,15 +72,14 @@ class JsonTokenizer : public Tokenizer {
   std::vector<Token> encode(std::string_view text, bool add_special) const override {
     std::vector<Token> out;
     if (add_special) out = frame_.before;
-    for (auto& segment : added_.split(replace_invalid_utf8(text))) {
-      if (segment.token >= 0) {
-        out.push_back(segment.token);
-      } else {
-        const auto ids = encode_segment(std::move(segment));
-        out.insert(out.end(), ids.begin(), ids.end());
-      }
-    }
+    append(added_.split(replace_invalid_utf8(text), {}), out);
     if (add_special) out.insert(out.end(), frame_.behind.begin(), frame_.behind.end());
+    return out;
+  }
+
+  std::vector<Token> encode_quoting(std::string_view text, std::span<const TextRange> quoted) const override {
+    std::vector<Token> out;
+    append(added_.split(text, quoted), out);
     return out;
   }
 
@@ -110,6 +109,16 @@ class JsonTokenizer : public Tokenizer {
   }
 
  private:
+  void append(std::vector<Segment> segments, std::vector<Token>& out) const {
+    for (auto& segment : segments) {
+      if (segment.token >= 0) {
+        out.push_back(segment.token);
+      } else {
+        const auto ids = encode_segment(std::move(segment));
+        out.insert(out.end(), ids.begin(), ids.end());
+      }
+    }
+  }
   std::vector<Token> encode_segment(Segment segment) const {
     PieceList list{std::move(segment.text), {}};
     if (list.text.empty()) return {};

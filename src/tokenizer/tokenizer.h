@@ -1,6 +1,7 @@
 // Text <-> token ids, identical to the Hugging Face tokenizer of the model.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -16,6 +17,11 @@ namespace nearplane {
 
 using Token = std::int32_t;
 
+/// Bytes [begin, end) of a text.
+struct TextRange {
+  std::size_t begin, end;
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -24,6 +30,10 @@ class Tokenizer {
   /// maximal invalid part). Added tokens in the text are recognised. `add_special` applies the post-processor (BOS
   /// ...). Long texts are split at safe places and encoded on all threads; the result does not depend on that.
   virtual std::vector<Token> encode(std::string_view text, bool add_special) const = 0;
+  /// The same without a post-processor, for valid UTF-8 of which some ranges (ascending, apart) are `quoted`: text that
+  /// somebody else wrote, where nothing becomes an added token, not even in part. What is outside is recognised as
+  /// ever, and text without added tokens in it gives the same ids quoted or not.
+  virtual std::vector<Token> encode_quoting(std::string_view text, std::span<const TextRange> quoted) const = 0;
   /// The text of ids; special tokens are left out if `skip_special`. Bytes of incomplete UTF-8 are kept as they are.
   virtual std::string decode(std::span<const Token> ids, bool skip_special) const = 0;
   virtual std::int64_t vocab_size() const = 0;

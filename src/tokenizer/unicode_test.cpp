@@ -21,6 +21,15 @@ TEST(Utf8, ReplacesMaximalInvalidParts) {
   EXPECT_EQ(replace_invalid_utf8("a\xe2\x82"), "a" + kBad);
 }
 
+TEST(Utf8, FindsTheFirstInvalidPart) {
+  const auto none = std::string_view::npos;
+  EXPECT_EQ(find_invalid_utf8(""), none);
+  EXPECT_EQ(find_invalid_utf8("a\u00e9\u683c\U0001f600"), none);
+  EXPECT_EQ(find_invalid_utf8("\x80"), 0u);
+  EXPECT_EQ(find_invalid_utf8("\u00e9x\xe2\x82"), 3u);
+  EXPECT_EQ(find_invalid_utf8("\u00e9\xed\xa0\x80x"), 2u);
+}
+
 TEST(Utf8, EveryCodePointComesBack) {
   for (char32_t c = 0; c < 0x110000; ++c) {
     if (c >= 0xd800 && c < 0xe000) continue;

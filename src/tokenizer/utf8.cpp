@@ -52,6 +52,16 @@ void append_utf8(std::string& out, char32_t c) {
   }
 }
 
+std::size_t find_invalid_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    bool valid;
+    const std::size_t n = take(text.substr(at), valid);
+    if (!valid) return at;
+    at += n;
+  }
+  return std::string_view::npos;
+}
+
 std::string replace_invalid_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

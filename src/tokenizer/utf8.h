@@ -21,6 +21,9 @@ inline char32_t next_code_point(std::string_view text, std::size_t& at) {
 
 void append_utf8(std::string& out, char32_t code_point);
 
+/// Byte position of the first invalid part of `text`, npos if it is valid UTF-8.
+std::size_t find_invalid_utf8(std::string_view text);
+
 /// `text` with U+FFFD for each maximal invalid part (the Unicode standard's "substitution of maximal subparts", which
 /// is also what Python's errors="replace" does). Valid text comes back as it is.
 std::string replace_invalid_utf8(std::string_view text);
