@@ -77,6 +77,19 @@ KvCache::KvCache(const ModelConfig& config, std::int64_t capacity) : capacity_(c
   }
 }
 
+void KvCache::restart_at(std::int64_t length, std::int64_t capacity) {
+  assert(length <= length_ && length <= capacity);
+  length_ = length;
+  if (capacity <= capacity_) return;
+  capacity_ = capacity;
+  for (auto* matrices : {&keys_, &values_})
+    for (auto& matrix : *matrices) {
+      Matrix<float> larger(capacity, matrix.cols());
+      copy_rows(matrix.view().rows_at(0, length), larger.view());
+      matrix = std::move(larger);
+    }
+}
+
 void rms_norm(MatrixView<const float> x, std::span<const float> weight, double eps, MatrixView<float> out) {
   assert(std::ssize(weight) == x.cols && out.rows == x.rows && out.cols == x.cols);
   for_tokens(x.rows, [&](std::int64_t t) { rms_norm_row(x.row(t), weight.data(), x.cols, eps, out.row(t)); });

@@ -48,6 +48,8 @@ class KvCache {
   std::int64_t capacity() const { return capacity_; }
   /// After all blocks have seen `count` new tokens.
   void advance(std::int64_t count) { length_ += count; }
+  /// Forgets all but the first `length` tokens, and makes room for `capacity` in all if there is less.
+  void restart_at(std::int64_t length, std::int64_t capacity);
   /// Rows of block `layer`: [capacity, kv_heads * head_dim].
   MatrixView<float> keys(std::int64_t layer) { return keys_[static_cast<std::size_t>(layer)].view(); }
   MatrixView<float> values(std::int64_t layer) { return values_[static_cast<std::size_t>(layer)].view(); }

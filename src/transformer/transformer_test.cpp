@@ -113,6 +113,25 @@ TEST_P(EveryFamily, CacheEqualsWholeSequence) {
   for (const std::int64_t step : {1, 5, 16}) expect_cached_equals_whole(model, texts, step);
 }
 
+// A cache that has seen another continuation of the same beginning, and too small for this one.
+TEST_P(EveryFamily, ACacheStartsAgainInTheMiddle) {
+  const TinyModel model(GetParam());
+  const auto texts = golden_texts(GetParam());
+  const auto& text = texts.front();
+  const auto count = std::ssize(text.tokens), same = count / 2;
+  std::vector<std::int32_t> other(text.tokens.begin(), text.tokens.begin() + same);
+  other.insert(other.end(), 3, text.tokens.front());
+  std::vector<KvCache> caches;
+  caches.emplace_back(model.config(), std::ssize(other));
+  model.logits(other, std::vector{std::ssize(other)}, caches);
+  caches[0].restart_at(same, count);
+  EXPECT_EQ(caches[0].length(), same);
+  EXPECT_EQ(caches[0].capacity(), count);
+  const std::vector<std::int32_t> rest(text.tokens.begin() + same, text.tokens.end());
+  const auto logits = model.logits(rest, std::vector{count - same}, caches);
+  EXPECT_LT(relative_difference(logits.view(), text.logits.view().rows_at(same, count - same)), 2 * kTolerance);
+}
+
 TEST_P(EveryFamily, SameBitsForAnyNumberOfThreads) {
   for (const auto compute : {Compute::f32, Compute::bf16}) {
     const TinyModel model(GetParam(), compute);
