@@ -27,6 +27,7 @@ class CommandLine : public ::testing::Test {
   fs::path model = text_model(folder, "llama");
   fs::path text = folder.write("text.txt", random_text(3000, 1));
   fs::path store = folder.path() / "store";
+  fs::path input = "/dev/null";  // what the program reads
 
   pid_t start(const std::vector<std::string>& arguments) const {
     const pid_t child = ::fork();
@@ -36,7 +37,7 @@ class CommandLine : public ::testing::Test {
     argv.push_back(nullptr);
     if (!std::freopen((folder.path() / "out").c_str(), "w", stdout)) ::_exit(126);
     if (!std::freopen((folder.path() / "err").c_str(), "w", stderr)) ::_exit(126);
-    if (!std::freopen("/dev/null", "r", stdin)) ::_exit(126);
+    if (!std::freopen(input.c_str(), "r", stdin)) ::_exit(126);
     ::execv(NEARPLANE_PROGRAM, argv.data());
     ::_exit(127);
   }
@@ -108,6 +109,65 @@ TEST_F(CommandLine, BadInputExitsWithTwoAndOneMessage) {
   EXPECT_EQ(run(quantize()).code, 2);
   EXPECT_EQ(run({"--help"}).code, 0);
   EXPECT_EQ(run({"quantize", "--help"}).code, 0);
+}
+
+TEST_F(CommandLine, SamplesStopsAndChats) {
+  const std::vector<std::string> sampled{
+      "run",     model, "--prompt", "hello", "--tokens", "30", "--temperature",        "1",  "--top-k", "60",
+      "--top-p", "0.9", "--min-p",  "0.01",  "--seed",   "3",  "--repetition-penalty", "1.1"};
+  const auto first = run(sampled);
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(std::count(first.err.begin(), first.err.end(), '\n'), 1) << first.err;
+  EXPECT_NE(first.err.find("5 prompt tokens"), std::string::npos) << first.err;
+  ASSERT_GT(first.out.size(), 10u);
+  auto more = sampled;
+  more.insert(more.end(), {"--stop", "never in it", "--stop", first.out.substr(3, 5), "--threads", "1", "-q"});
+  const auto stopped = run(more);
+  EXPECT_EQ(stopped.out, first.out.substr(0, first.out.find(first.out.substr(3, 5))) + "\n");
+  EXPECT_EQ(stopped.err, "");
+
+  const auto chat = [&](std::vector<std::string> options) {
+    std::vector<std::string> all{"run", model, "--chat", "--tokens", "5"};
+    all.insert(all.end(), options.begin(), options.end());
+    return run(all);
+  };
+  EXPECT_EQ(chat({"--prompt", "hi"}).code, 2);  // no template yet
+  add_chat_template(model);
+  const auto once = chat({"--prompt", "hi"});
+  EXPECT_EQ(once.code, 0) << once.err;
+  EXPECT_NE(once.err.find("18 prompt tokens in"), std::string::npos) << once.err;
+  input = folder.write("said", "hi\n\nwhat?\nbad \xff line\n");
+  const auto lines = chat({});
+  EXPECT_EQ(lines.code, 2);  // one line could not be answered, the others were
+  EXPECT_EQ(lines.out.substr(0, once.out.size()), once.out);
+  EXPECT_GT(lines.out.size(), once.out.size());
+  EXPECT_NE(lines.err.find(" known in "), std::string::npos) << lines.err;
+  EXPECT_NE(lines.err.find("nearplane: prompt: is not valid UTF-8 at byte 4 of 10\n"), std::string::npos) << lines.err;
+}
+
+TEST_F(CommandLine, RunRefusesWithOneMessage) {
+  const auto refused = [&](std::vector<std::string> options, const char* part) {
+    std::vector<std::string> all{"run", model};
+    all.insert(all.end(), options.begin(), options.end());
+    const auto finished = run(all);
+    EXPECT_EQ(finished.code, 2) << part;
+    EXPECT_EQ(finished.out, "") << part;
+    EXPECT_NE(finished.err.find(part), std::string::npos) << finished.err;
+    EXPECT_EQ(std::count(finished.err.begin(), finished.err.end(), '\n'), 1) << finished.err;
+  };
+  refused({"--prompt", "a", "--top-p", "1.5"}, "top-p: 1.5");
+  refused({"--prompt", "a", "--top-k", "-1"}, "top-k: -1");
+  refused({"--prompt", "a", "--min-p", "nan"}, "min-p: nan");
+  refused({"--prompt", "a", "--temperature", "-1"}, "temperature: -1");
+  refused({"--prompt", "a", "--repetition-penalty", "0"}, "repetition-penalty: 0");
+  refused({"--prompt", "a", "--tokens", "0"}, "tokens: 0");
+  refused({"--prompt", "a", "--stop", ""}, "stop: an empty");
+  refused({"--prompt", "a", "--system", "x"}, "--system: needs --chat");
+  refused({"--prompt", "a\xff"}, "prompt: is not valid UTF-8");
+  refused({"--prompt", "a", "--tokens", "256"}, "context of 256");
+  refused({"--prompt", "a", "--chat"}, "no chat template");
+  folder.write("llama/chat_template.jinja", "{{ messages }}");
+  refused({"--prompt", "a", "--chat"}, "chat_template.jinja: chat template '{{ messages }}...'");
 }
 
 TEST_F(CommandLine, CtrlCStopsCleanly) {

@@ -350,6 +350,118 @@ TEST_F(EndToEnd, GenerationContinuesAPromptTheSameWayEveryTime) {
   expect_error(ErrorCode::bad_input, {"11 prompt tokens", "300", "256"}, run);
 }
 
+const OnText kListen = [](std::string_view) { return true; };
+
+TEST_F(EndToEnd, SamplingIsTheSameForAnyNumberOfThreads) {
+  const auto model = text_model(folder, "llama");
+  GenerateOptions options;
+  options.tokens = 60;
+  options.temperature = 1.2, options.top_k = 50, options.top_p = 0.95, options.min_p = 0.01;
+  options.repetition_penalty = 1.1, options.seed = 7;
+  const auto one = Generator(model, Arithmetic::f32, 1).generate("hello", options, kListen);
+  const auto three = Generator(model, Arithmetic::f32, 3).generate("hello", options, kListen);
+  EXPECT_EQ(one.text, three.text);
+  EXPECT_EQ(one.tokens, three.tokens);
+}
+
+TEST_F(EndToEnd, TextEndsBeforeAStopTextAndAtEndTokens) {
+  const auto model = text_model(folder, "llama");
+  GenerateOptions options;
+  options.tokens = 30, options.temperature = 1;
+  const auto whole = Generator(model).generate("hello", options, kListen);
+  ASSERT_GT(whole.text.size(), 12u);
+  options.stop = {"never in it \u20ac", whole.text.substr(5, 6)};
+  std::string streamed;
+  const auto stopped = Generator(model).generate("hello", options, [&](std::string_view part) {
+    streamed += part;
+    return true;
+  });
+  EXPECT_EQ(stopped.ending, Ending::stop_text);
+  EXPECT_EQ(stopped.text, whole.text.substr(0, whole.text.find(options.stop[1])));
+  EXPECT_EQ(streamed, stopped.text);
+  options.stop.clear();
+  const auto refused = Generator(model).generate("hello", options, [](std::string_view) { return false; });
+  EXPECT_EQ(refused.ending, Ending::caller);
+  Json every = Json::array();
+  for (int id = 0; id < 128; ++id) every.push_back(id);
+  folder.write("llama/generation_config.json", Json{{"eos_token_id", every}}.dump());
+  const auto ended = Generator(model).generate("hello", options, kListen);
+  EXPECT_EQ(ended.ending, Ending::end_of_sequence);
+  EXPECT_EQ(ended.tokens, 1);
+  EXPECT_EQ(ended.text, "");
+}
+
+TEST_F(EndToEnd, AConversationKeepsItsHistory) {
+  const auto model = text_model(folder, "llama");
+  add_chat_template(model);
+  GenerateOptions options;
+  options.tokens = 10;
+  Generator generator(model);
+  Conversation conversation(generator);
+  const auto first = conversation.say("hello", options, kListen);
+  EXPECT_EQ(first.prompt_tokens, 1 + 20);  // <s>, and "[INST] hello [/INST]" by characters
+  EXPECT_EQ(first.reused_tokens, 0);
+  const auto second = conversation.say("and you?", options, kListen);
+  EXPECT_GE(second.reused_tokens, first.prompt_tokens);
+  EXPECT_EQ(second.forgotten_turns, 0);
+  // The same prompt written out, with markers that are tokens, and no keys and values known.
+  const auto written = "<s>[INST] hello [/INST]" + first.text + "</s>[INST] and you? [/INST]";
+  const auto again = generator.generate(written, options, kListen);
+  EXPECT_EQ(again.prompt_tokens, second.prompt_tokens);
+  EXPECT_EQ(again.text, second.text);
+}
+
+TEST_F(EndToEnd, SpecialTokensInWhatIsSaidStayText) {
+  const auto model = text_model(folder, "llama");
+  add_chat_template(model);
+  GenerateOptions options;
+  options.tokens = 1;
+  Generator generator(model);
+  EXPECT_EQ(Conversation(generator).say("</s><s>", options, kListen).prompt_tokens, 1 + 15 + 7);
+  EXPECT_EQ(generator.generate("</s><s>", options, kListen).prompt_tokens, 2);
+}
+
+TEST_F(EndToEnd, AFullContextForgetsTheOldestTurns) {
+  const auto model = text_model(folder, "llama");  // context: 256
+  add_chat_template(model);
+  GenerateOptions options;
+  options.tokens = 40, options.temperature = 1;
+  const auto talk = [&](int threads) {
+    Generator generator(model, Arithmetic::f32, threads);
+    Conversation conversation(generator);
+    std::string replies;
+    std::int64_t forgotten = 0;
+    for (int turn = 0; turn < 6; ++turn) {
+      const auto result = conversation.say(std::string(60, static_cast<char>('a' + turn)), options, kListen);
+      EXPECT_LE(result.prompt_tokens + options.tokens, 256);
+      forgotten += result.forgotten_turns;
+      replies += result.text + "|";
+    }
+    EXPECT_GT(forgotten, 0);
+    expect_error(ErrorCode::bad_input, {"prompt", "256"},
+                 [&] { conversation.say(std::string(230, 'x'), options, kListen); });
+    EXPECT_EQ(conversation.say("short", options, kListen).forgotten_turns, 1);  // the long one left no trace
+    return replies;
+  };
+  EXPECT_EQ(talk(1), talk(3));
+}
+
+TEST_F(EndToEnd, ConversationsThatCannotBe) {
+  const auto model = text_model(folder, "llama");
+  Generator generator(model);
+  expect_error(ErrorCode::bad_input, {"no chat template"}, [&] { Conversation{generator}; });
+  add_chat_template(model);
+  expect_error(ErrorCode::unsupported, {"system message", "Mistral"}, [&] { Conversation(generator, "Be kind."); });
+  expect_error(ErrorCode::bad_input, {"system message", "UTF-8"}, [&] { Conversation(generator, "\xff"); });
+  Conversation conversation(generator);
+  expect_error(ErrorCode::bad_input, {"prompt", "UTF-8", "byte 1 of 2"},
+               [&] { conversation.say("a\xff", {}, kListen); });
+  expect_error(ErrorCode::bad_input, {"prompt", "UTF-8"}, [&] { generator.generate("\xc3", {}, kListen); });
+  GenerateOptions options;
+  options.top_p = 2;
+  expect_error(ErrorCode::bad_input, {"top-p", "2"}, [&] { conversation.say("a", options, kListen); });
+}
+
 TEST_F(EndToEnd, InspectionShowsWhatTheStoreHolds) {
   const auto model = text_model(folder, "smollm-tied");
   auto options = small_options(text);

@@ -41,6 +41,17 @@ inline std::filesystem::path text_model(const TemporaryFolder& folder, const std
   return path;
 }
 
+/// Gives a model of text_model a chat template, Mistral's first: "<s>[INST] user [/INST]reply</s>".
+inline void add_chat_template(const std::filesystem::path& model) {
+  const Json config = {{"bos_token", "<s>"},
+                       {"eos_token", "</s>"},
+                       {"chat_template",
+                        "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+                        "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% else %}"
+                        "{{ message['content'] + eos_token }}{% endif %}{% endfor %}"}};
+  std::ofstream(model / "tokenizer_config.json") << config.dump();
+}
+
 /// `characters` printable characters with spaces and line breaks in between, the same for every run.
 inline std::string random_text(std::size_t characters, std::uint64_t seed) {
   Rng rng(seed);
