@@ -38,13 +38,30 @@ std::string start_of(const Source& source, const char* family) {
   return source.bos;
 }
 
-// <|im_start|>role \n text <|im_end|> \n: SmolLM2, Qwen 2, 2.5 and 3. The default system message, if there is one,
-// stands in the template as a whole message.
+// Every message between <|im_start|> and <|im_end|>, in one of the ways templates write that.
+bool has_chatml_frames(const Source& source) {
+  const std::string open = "'<|im_start|>'+message['role']+'\n'+", text = "message['content']",
+                    close = "'<|im_end|>\n'";
+  if (source.has(open + text + "+" + close)) return true;
+  if (source.has("{%setcontent=" + text + "%}") && source.has(open + "content+" + close)) return true;
+  // One that leaves a last message of the model open, which no conversation here has.
+  const std::string unless_last = "{%if(loop.lastandadd_generation_prompt)ornotloop.last%}";
+  return source.has(open + text + "}}" + unless_last + "{{" + close + "}}{%endif%}");
+}
+
+// The system message that stands in a ChatML template as a whole message.
+std::optional<std::string> written_system_message(const Source& source, const std::string& open) {
+  for (const auto& literal : source.jinja.literals()) {
+    const auto end = literal.find("<|im_end|>");
+    if (literal.starts_with(open) && end != literal.npos && end > open.size())
+      return literal.substr(open.size(), end - open.size());
+  }
+  return std::nullopt;
+}
+
+// <|im_start|>role \n text <|im_end|> \n: SmolLM2, Qwen 1.5 to 3.
 ChatFormat chatml(const Source& source) {
-  const std::string open = "'<|im_start|>'+message['role']+'\n'+", close = "+'<|im_end|>\n'";
-  if (!source.has(open + "message['content']" + close) &&
-      !(source.has("{%setcontent=message['content']%}") && source.has(open + "content" + close)))
-    source.refuse(kChatML, kOtherMessages);
+  if (!has_chatml_frames(source)) source.refuse(kChatML, kOtherMessages);
   if (source.has("setsystem_message")) source.refuse(kChatML, "it puts its system message together by itself");
   ChatFormat format;
   format.name = kChatML;
@@ -54,17 +71,11 @@ ChatFormat chatml(const Source& source) {
   };
   format.system = frame("system"), format.user = frame("user"), format.assistant = frame("assistant");
   format.reply = format.assistant.open;
-  const bool plain = source.has("'" + format.reply + "'"), thinks = source.has("'" + format.reply + "<think>\n'");
-  if (plain == thinks) source.refuse(kChatML, "what opens the model's reply is not known here");
+  const bool speaks = source.has("'" + format.reply + "'"), thinks = source.has("'" + format.reply + "<think>\n'");
+  if (speaks == thinks) source.refuse(kChatML, "what opens the model's reply is not known here");
   if (thinks) format.reply += "<think>\n";
   format.drops_thinking = source.has("</think>");
-  for (const auto& literal : source.jinja.literals())
-    if (literal.starts_with(format.system.open)) {
-      const auto end = literal.find("<|im_end|>");
-      if (end == literal.npos || end == format.system.open.size()) continue;
-      format.default_system = literal.substr(format.system.open.size(), end - format.system.open.size());
-      break;
-    }
+  format.default_system = written_system_message(source, format.system.open);
   return format;
 }
 

@@ -63,8 +63,9 @@ TEST_P(GoldenChat, Renders) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Templates, GoldenChat,
-                         testing::Values("smollm2", "qwen2.5", "qwen3", "chatml-text", "llama3", "llama3.1", "llama2",
-                                         "mistral-v1", "mistral-v1-system", "mistral-v3", "mistral-v3-tekken"),
+                         testing::Values("smollm2", "qwen1.5", "qwen2.5", "qwen3", "chatml-text", "llama3", "llama3.1",
+                                         "llama2", "mistral-v1", "mistral-v1-system", "mistral-v3",
+                                         "mistral-v3-tekken"),
                          [](const auto& format) {
                            std::string name = format.param;
                            std::erase_if(name, [](char c) { return c == '-' || c == '.'; });

@@ -22,6 +22,12 @@ from tokenizers import Tokenizer, models
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden" / "chat"
 
+QWEN15 = """{% for message in messages %}
+{%- if loop.first and message['role'] != 'system' %}{{ '<|im_start|>system\n A default\n<|im_end|>\n' }}{% endif %}
+{{- '<|im_start|>' + message['role'] + '\n' + message['content'] }}
+{%- if (loop.last and add_generation_prompt) or not loop.last %}{{ '<|im_end|>' + '\n' }}{% endif %}
+{%- endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
+
 QWEN25 = """{%- if messages[0]['role'] == 'system' %}
     {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}
 {%- else %}
@@ -122,6 +128,7 @@ def mistral(before, behind, place, reply):
 
 
 TEMPLATES = {
+    "qwen1.5": (QWEN15, "", "<|im_end|>"),
     "qwen2.5": (QWEN25, "", "<|im_end|>"),
     "qwen3": (QWEN3, "", "<|im_end|>"),
     "chatml-text": (CHATML_TEXT, "<s>", "</s>"),
