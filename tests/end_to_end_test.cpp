@@ -204,7 +204,9 @@ TEST_F(EndToEnd, SparseListsFillTheBitsAndDecodeInEveryUse) {
   const auto inspection = inspect(store("one"));
   EXPECT_EQ(inspection.linear_bytes, result.stored_bytes);
   EXPECT_TRUE(std::ranges::any_of(inspection.tensors, [](const auto& t) { return t.dtype.starts_with("int4 g32 +"); }));
-  const auto said = Generator(store("one")).generate("hello", {.tokens = 3}, [](std::string_view) { return true; });
+  GenerateOptions few;
+  few.tokens = 3;
+  const auto said = Generator(store("one")).generate("hello", few, [](std::string_view) { return true; });
   EXPECT_GT(said.tokens, 0);
   options.threads = 3;
   quantize(model, store("three"), options, quiet);
