@@ -95,7 +95,7 @@ Stream at_rest(const Trellis& trellis, const std::vector<std::int32_t>& levels) 
 }
 
 Stream in_tuples(const Trellis& trellis, const std::vector<std::int32_t>& levels, int bits) {
-  const auto code = best_tuple_code(levels, kCols, trellis, 0, bits, "levels");
+  const auto code = best_tuple_code(levels, kCols, trellis, 0, bits, 0, "levels");
   const auto bytes = encode_tuples(levels, kCols, code, "levels");
   const TupleReader reader(bytes, "stream");
   std::vector<std::int16_t> points(levels.size());

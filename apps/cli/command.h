@@ -34,7 +34,9 @@ CLI::Option* add_choice(CLI::App& app, const std::string& flags, Enum& value, co
       ->default_str("");
 }
 
-/// --threads and --arithmetic, which every computing subcommand has.
+/// --threads and --arithmetic of calibration.
 void add_machine_options(CLI::App& app, int& threads, Arithmetic& arithmetic);
+/// The same and --expand, for subcommands that multiply with the codes of stores; `arithmetic` holds the default.
+void add_inference_options(CLI::App& app, int& threads, Arithmetic& arithmetic);
 
 }  // namespace nearplane::cli

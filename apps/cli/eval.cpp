@@ -76,7 +76,7 @@ void add_eval(CLI::App& program, Action& action) {
   app->add_option("--seed", options.seed, "seed of the c4 protocol")->capture_default_str();
   app->add_flag("--json", arguments->json, "one JSON object on stdout");
   app->add_flag("-q,--quiet", arguments->quiet, "no progress");
-  add_machine_options(*app, options.threads, options.arithmetic);
+  add_inference_options(*app, options.threads, options.arithmetic);
   app->callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }
 

@@ -85,6 +85,22 @@ void add_machine_options(CLI::App& app, int& threads, Arithmetic& arithmetic) {
   add_choice(app, "--arithmetic", arithmetic, kArithmetics, "arithmetic of the forward pass (f32)");
 }
 
+void add_inference_options(CLI::App& app, int& threads, Arithmetic& arithmetic) {
+  static const std::map<std::string, Arithmetic> kNames{{"f32", Arithmetic::f32},
+                                                        {"bf16", Arithmetic::bf16},
+                                                        {"packed", Arithmetic::packed},
+                                                        {"expanded", Arithmetic::expanded}};
+  app.add_option("--threads", threads, "threads; 0 = one per core")->check(CLI::NonNegativeNumber);
+  const auto preset = arithmetic == Arithmetic::packed ? "packed" : "f32";
+  auto* choice = add_choice(app, "--arithmetic", arithmetic, kNames,
+                            fmt::format("packed: with the codes of a store, inputs as 16-bit integers; expanded: the "
+                                        "same, entropy-coded layers as bytes; f32, bf16: decoded ({})",
+                                        preset));
+  app.add_flag_callback(
+         "--expand", [&arithmetic] { arithmetic = Arithmetic::expanded; }, "the same as --arithmetic expanded")
+      ->excludes(choice);
+}
+
 void add_quantize(CLI::App& program, Action& action) {
   auto* app = program.add_subcommand("quantize", "quantize the linear layers of a model into a store");
   auto arguments = std::make_shared<Arguments>();

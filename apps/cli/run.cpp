@@ -18,7 +18,7 @@ struct Arguments {
   std::optional<std::string> prompt, system;
   bool chat = false, quiet = false;
   GenerateOptions options;
-  Arithmetic arithmetic = Arithmetic::f32;
+  Arithmetic arithmetic = Arithmetic::packed;
   int threads = 0;
 };
 
@@ -130,7 +130,7 @@ void add_run(CLI::App& program, Action& action) {
   app->add_option("--system", arguments->system, "system message of the conversation, instead of the model's own");
   add_sampling_options(*app, arguments->options);
   app->add_flag("-q,--quiet", arguments->quiet, "no statistics");
-  add_machine_options(*app, arguments->threads, arguments->arithmetic);
+  add_inference_options(*app, arguments->threads, arguments->arithmetic);
   app->callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }
 

@@ -59,7 +59,7 @@ class Generator {
  public:
   /// Opens a Hugging Face folder, a GGUF file or a native store. threads: 0 = one per core. Error{bad_input,
   /// unsupported, io}.
-  explicit Generator(const std::filesystem::path& model, Arithmetic arithmetic = Arithmetic::f32, int threads = 0);
+  explicit Generator(const std::filesystem::path& model, Arithmetic arithmetic = Arithmetic::packed, int threads = 0);
   ~Generator();
   Generator(Generator&&) noexcept;
   Generator& operator=(Generator&&) noexcept;

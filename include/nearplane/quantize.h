@@ -44,7 +44,14 @@ enum class ScaleSearch {
   pivots,    // least rounding error weighted by L_jj^2, the weight column j has after error feedback
 };
 
-enum class Arithmetic { f32, bf16 };  // of the calibration forward pass
+/// How the forward pass multiplies with the weights of linear layers.
+enum class Arithmetic {
+  f32,   // decoded to f32
+  bf16,  // decoded, weights and inputs rounded to bf16, sums f32
+  // Only to generate and evaluate, and only where a store has packed codes; elsewhere f32:
+  packed,    // with the codes themselves, inputs as integers of 16 bits with a scale for at most 64 of them
+  expanded,  // the same, entropy-coded levels as a byte each: faster, more memory
+};
 
 /// How one linear layer becomes integers.
 struct GridOptions {

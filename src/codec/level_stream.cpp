@@ -114,6 +114,7 @@ void LevelReader::read_blocks(std::size_t at) {
   if (start != bytes_.size()) fail_input(where_, "is {} bytes where its blocks end at {}", bytes_.size(), start);
 }
 
+template <bool kPoints>
 void LevelReader::decode_row(RansDecoder& in, std::int32_t* out) const {
   const auto quantizers = static_cast<std::size_t>(model_.quantizers());
   const std::int64_t row = in.next(tables_.tables.size() - 1), last = model_.classes - 1;
@@ -124,12 +125,21 @@ void LevelReader::decode_row(RansDecoder& in, std::int32_t* out) const {
     const auto level = in.next(tables_.run[static_cast<std::size_t>(cls)] * quantizers +
                                static_cast<std::size_t>(Trellis::quantizer(state)));
     if (level != static_cast<std::int16_t>(level)) fail_input(where_, "level {} in column {}", level, j);
-    out[j] = model_.trellis.point(state, level);
+    out[j] = kPoints ? model_.trellis.point(state, level) : level;
     state = model_.trellis.next(state, level);
   }
 }
 
 void LevelReader::decode(std::int64_t first, std::int64_t count, std::int32_t* out) const {
+  decode_as<true>(first, count, out);
+}
+
+void LevelReader::decode_levels(std::int64_t first, std::int64_t count, std::int32_t* out) const {
+  decode_as<false>(first, count, out);
+}
+
+template <bool kPoints>
+void LevelReader::decode_as(std::int64_t first, std::int64_t count, std::int32_t* out) const {
   assert(first >= 0 && count >= 0 && first + count <= rows_);
   std::vector<std::int32_t> skipped(static_cast<std::size_t>(cols()));
   for (auto i = first; i < first + count;) {
@@ -139,7 +149,7 @@ void LevelReader::decode(std::int64_t first, std::int64_t count, std::int32_t* o
     const auto stream = std::span(bytes_).subspan(starts[0], starts[1] - starts[0]);
     RansDecoder in(stream, tables_.tables, fmt::format("{}: block {} of rows", where_, b));
     for (auto r = begin; r < std::min(end, first + count); ++r) {
-      decode_row(in, r < first ? skipped.data() : out);
+      decode_row<kPoints>(in, r < first ? skipped.data() : out);
       if (r >= first) out += cols(), ++i;
     }
     if (i == end) in.finish();

@@ -66,10 +66,16 @@ class LevelReader {
 
   /// Grid points of rows [first, first + count) to out [count, n]; throws Error{bad_input} naming the block.
   void decode(std::int64_t first, std::int64_t count, std::int32_t* out) const;
+  /// The levels themselves.
+  void decode_levels(std::int64_t first, std::int64_t count, std::int32_t* out) const;
+  std::int64_t restart() const { return model_.restart; }
 
  private:
+  template <bool kPoints>
+  void decode_as(std::int64_t first, std::int64_t count, std::int32_t* out) const;
   void read_runs(std::size_t runs);
   void read_blocks(std::size_t at);
+  template <bool kPoints>
   void decode_row(RansDecoder& in, std::int32_t* out) const;
 
   std::vector<std::byte> bytes_;

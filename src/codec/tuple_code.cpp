@@ -195,11 +195,11 @@ std::size_t TupleCode::substitute(int state, const Tuple& tuple, const std::stri
   const auto end = shape_.end_state(state, tuple);
   auto best = words.size();
   auto best_bits = std::numeric_limits<std::uint64_t>::max();
-  for (std::size_t i = 0; i < words.size(); ++i) {
+  for (std::size_t i = 0; i < words.size() && words[i].length + std::uint64_t{kPlaceBits} < best_bits;
+       ++i) {  // by ascending length
     if (words[i].end_state != end) continue;
     const auto bits = words[i].length + correction_bits(words[i].points, points);
     if (bits < best_bits) best = i, best_bits = bits;
-    if (best_bits < kPlaceBits) break;  // the tuple itself
   }
   if (best == words.size())
     fail_input(where, "no code word leads from state {} to {} with levels {}, {}, {}", state, end, tuple[0], tuple[1],
@@ -211,17 +211,19 @@ std::uint64_t TupleCode::total_bits(const TupleHistogram& histogram) const {
   BitWriter description;
   write(description);
   auto bits = description.bits();
+  const std::string where = "histogram";
+  TupleWords words(*this, where);
   for (std::size_t s = 0; s < histogram.states.size(); ++s)
     for (const auto& [tuple, count] : histogram.states[s]) {
       const auto state = static_cast<int>(s);
-      const auto& word = book(state)[substitute(state, tuple, "histogram")];
+      const auto& word = words(state, tuple);
       bits += count * (word.length + correction_bits(word.points, shape_.points(state, tuple)));
     }
   return bits;
 }
 
 std::vector<std::uint32_t> TupleCode::table() const {
-  const int state_shift = shape_.k == 3 ? 6 : 8;
+  const int state_shift = shape_.k == 3 ? 6 : table_bits();
   std::vector<std::uint32_t> table;
   for (const auto& words : books_) {
     std::vector<std::uint8_t> lengths;
@@ -234,24 +236,30 @@ std::vector<std::uint32_t> TupleCode::table() const {
       lengths.push_back(word.length);
       entries.push_back(entry);
     }
-    for (const auto symbol : huffman_windows(lengths, bits_)) table.push_back(entries[symbol]);
+    for (const auto symbol : huffman_windows(lengths, table_bits())) table.push_back(entries[symbol]);
   }
   return table;
 }
 
 TupleCode best_tuple_code(std::span<const std::int32_t> levels, std::int64_t cols, const Trellis& trellis, int restart,
-                          int bits, const std::string& where) {
-  std::optional<TupleCode> best;
-  std::uint64_t best_bits = 0;
+                          int bits, double slack, const std::string& where) {
+  // A book of words of at most `bits` bits has no place for most tuples that take more than this part of them.
+  constexpr double kFull = 0.8;
+  std::vector<std::pair<TupleCode, std::uint64_t>> codes;  // with the bits they spend
   for (int k = 1; k <= 3; ++k) {
     const TupleShape shape{k, trellis, restart};
     if (!fits_table(shape) || restart % k != 0) continue;
+    if (k > 1 && k * static_cast<double>(codes.front().second) > kFull * bits * static_cast<double>(levels.size()))
+      break;
     const auto histogram = count_tuples(levels, cols, shape, where);
     TupleCode code(histogram, bits);
-    if (const auto total = code.total_bits(histogram); !best || total < best_bits)
-      best = std::move(code), best_bits = total;
+    const auto total = code.total_bits(histogram);
+    codes.emplace_back(std::move(code), total);
   }
-  return std::move(*best);
+  const auto least = std::min_element(codes.begin(), codes.end(), [](auto& x, auto& y) { return x.second < y.second; });
+  const auto most = (1 + slack) * static_cast<double>(least->second);
+  while (static_cast<double>(codes.back().second) > most) codes.pop_back();
+  return std::move(codes.back().first);
 }
 
 }  // namespace nearplane

@@ -6,6 +6,7 @@
 // place is decided by the bits that both ways cost. Windows of 256 points: an entry has a byte per point.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -93,18 +94,20 @@ class TupleCode {
   int bits() const { return bits_; }
   /// Words of a state in canonical order.
   const std::vector<TupleWord>& book(int state) const { return books_[static_cast<std::size_t>(state)]; }
-  /// Index in book(state) of the word that stands for `tuple` with the fewest bits, corrections counted; throws
-  /// Error{bad_input} naming `where` if none ends in the right state (never with a code fitted here).
+  /// Index in book(state) of the word that stands for `tuple`, not in it, with the fewest bits, corrections counted;
+  /// throws Error{bad_input} naming `where` if none ends in the right state (never with a code fitted here).
   std::size_t substitute(int state, const Tuple& tuple, const std::string& where) const;
 
   /// Bits of the code words of a matrix with this histogram and of the code itself, exactly, and of its corrections, as
   /// estimated by kPlaceBits.
   std::uint64_t total_bits(const TupleHistogram& histogram) const;
 
-  /// The decoding table [states][2^bits] of entries
-  ///   bits 0-4 length; k = 3: bits 6-7 end state, bytes 1-3 points; k <= 2: byte 1 end state, the last k bytes points
+  /// The decoding table [states][2^L] of entries, L = table_bits(),
+  ///   bits 0-3 length; k = 3: bits 6-7 end state; k <= 2: bits L, L + 1, ... end state; the last k bytes points
   /// with zero_point() added to every point.
   std::vector<std::uint32_t> table() const;
+  /// At least 6, so that a length and an end state both have their place in an entry.
+  int table_bits() const { return std::max(bits_, 6); }
   int zero_point() const { return zero_point_; }
 
  private:
@@ -117,8 +120,9 @@ class TupleCode {
   std::vector<std::vector<TupleWord>> books_;
 };
 
-/// The code for k = 1, 2 or 3 that spends the fewest bits on the levels [rows, cols], everything counted.
+/// The code with the largest k = 1, 2 or 3 that spends at most 1 + slack times the fewest bits on the levels
+/// [rows, cols], everything counted: larger k decode faster.
 TupleCode best_tuple_code(std::span<const std::int32_t> levels, std::int64_t cols, const Trellis& trellis, int restart,
-                          int bits, const std::string& where);
+                          int bits, double slack, const std::string& where);
 
 }  // namespace nearplane

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,25 @@ class TupleMap {
   std::size_t k_;
   std::vector<std::uint64_t> near_;
   std::map<std::pair<int, Tuple>, std::uint64_t> far_;
+};
+
+/// The words that stand for tuples: their own, or a substitute that is searched for once.
+class TupleWords {
+ public:
+  TupleWords(const TupleCode& code, const std::string& where) : code_(code), where_(where), index_(code.shape()) {
+    for (int state = 0; state < code.shape().trellis.states; ++state)
+      for (std::size_t i = 0; i < code.book(state).size(); ++i) index_(state, code.book(state)[i].tuple) = i + 1;
+  }
+  const TupleWord& operator()(int state, const Tuple& tuple) {
+    auto& found = index_(state, tuple);
+    if (found == 0) found = 1 + code_.substitute(state, tuple, where_);
+    return code_.book(state)[found - 1];
+  }
+
+ private:
+  const TupleCode& code_;
+  const std::string& where_;
+  TupleMap index_;  // 1 + place in the book
 };
 
 }  // namespace nearplane

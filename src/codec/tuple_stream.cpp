@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "codec/tuple_decode.h"
 #include "codec/tuple_map.h"
 
 static_assert(std::endian::native == std::endian::little, "windows of bits are read as little-endian words");
@@ -20,15 +21,13 @@ constexpr std::size_t kPadding = 8;  // zeros after the code words: a window of 
 class Encoder {
  public:
   Encoder(const TupleCode& code, std::int64_t cols, const std::string& where)
-      : code_(code), cols_(cols), where_(where), words_of_(code.shape()) {}
+      : code_(code), cols_(cols), words_of_(code, where) {}
 
   void add_row(std::span<const std::int32_t> row) {
     const auto start = words_.bits();
     const auto first_place = std::ssize(lengths_) * cols_;
     for_each_tuple(row, code_.shape(), [&](std::size_t column, int state, const Tuple& tuple) {
-      auto& found = words_of_(state, tuple);  // 1 + index of its word
-      if (found == 0) found = 1 + code_.substitute(state, tuple, where_);
-      const auto& word = code_.book(state)[found - 1];
+      const auto& word = words_of_(state, tuple);
       words_.put(word.code, word.length);
       if (word.tuple == tuple) return;
       const auto points = code_.shape().points(state, tuple);
@@ -91,8 +90,7 @@ class Encoder {
 
   const TupleCode& code_;
   std::int64_t cols_;
-  const std::string& where_;
-  TupleMap words_of_;
+  TupleWords words_of_;
   BitWriter words_;
   std::vector<std::uint64_t> lengths_;  // bits of each row
   std::vector<Correction> corrections_;
@@ -147,49 +145,6 @@ struct TupleReader::Header {
 
 namespace {
 
-// A window of 64 bits read at an offset below 8 in its first byte holds 57 bits: five words of kMaxTupleBits.
-constexpr std::int64_t kBatch = 5;
-static_assert(kBatch * kMaxTupleBits <= 57);
-
-template <int kK>
-class Probe {
- public:
-  Probe(const TupleCode& code, const std::uint32_t* table, const std::byte* words)
-      : table_(table),
-        words_(words),
-        bits_(code.bits()),
-        window_mask_((1u << bits_) - 1),
-        state_mask_(static_cast<std::uint32_t>(code.shape().trellis.states - 1)) {}
-
-  // Decodes kBatch words, or `count` if there are fewer, of each row: from bit at[r] on to bytes that may be written 3
-  // past their end. Bits 0 to 5 of an entry are its length, so they add up to the length of the batch, below 64.
-  template <int kRows, bool kWhole>
-  void batch(std::uint64_t* at, std::uint32_t* state, std::int64_t count, std::uint8_t* to, std::int64_t stride) const {
-    std::uint64_t window[kRows];
-    std::uint32_t sum[kRows] = {};
-    for (int r = 0; r < kRows; ++r) {
-      std::memcpy(&window[r], words_ + at[r] / 8, 8);
-      window[r] >>= at[r] % 8;
-    }
-    for (std::int64_t i = 0; i < (kWhole ? kBatch : count); ++i, to += kK)
-      for (int r = 0; r < kRows; ++r) {
-        const auto entry = table_[(static_cast<std::uint32_t>(window[r]) & window_mask_) | state[r] << bits_];
-        window[r] >>= entry & 63;
-        sum[r] += entry;
-        state[r] = entry >> (kK == 3 ? 6 : 8) & state_mask_;
-        const auto points = entry >> (32 - 8 * kK);
-        std::memcpy(to + r * stride, &points, 4);
-      }
-    for (int r = 0; r < kRows; ++r) at[r] += sum[r] & 63;
-  }
-
- private:
-  const std::uint32_t* table_;
-  const std::byte* words_;
-  int bits_;
-  std::uint32_t window_mask_, state_mask_;
-};
-
 TupleCode read_code(std::span<const std::byte> bytes, const TupleShape& shape, int bits, const std::string& where) {
   BitReader in(bytes, where + ": tuple code");
   TupleCode code(in, shape, bits);
@@ -227,6 +182,7 @@ void TupleReader::read_index(std::span<const std::byte> bytes) {
     read_corrections(in, rice, row * cols_, end * cols_);
   }
   in.finish();
+  row_corrections_.resize(static_cast<std::size_t>(rows_ + 1), corrections_.size());
   if (words_.size() < kPadding || (row_starts_.back() + 7) / 8 != words_.size() - kPadding)
     fail_input(where_, "{} bits of code words in {} bytes", row_starts_.back(), words_.size());
   if (std::any_of(words_.end() - kPadding, words_.end(), [](std::byte b) { return b != std::byte{0}; }))
@@ -243,66 +199,45 @@ void TupleReader::read_corrections(BitReader& in, int rice, std::int64_t first, 
     if (place >= end) fail_input(in.where(), "a correction at {} of {} before bit {}", place, end, in.at());
     if (std::abs(static_cast<std::int64_t>(delta)) > UINT16_MAX)
       fail_input(in.where(), "a correction by {} before bit {}", delta, in.at());
+    row_corrections_.resize(static_cast<std::size_t>(place / cols_ + 1), corrections_.size());
     corrections_.push_back({place, delta});
     first = place + 1;
   }
 }
 
 void TupleReader::decode(std::int64_t first, std::int64_t count, std::int16_t* out) const {
-  assert(first >= 0 && count >= 0 && first + count <= rows_);
-  if (code_.shape().k == 1) decode_rows<1>(first, count, out);
-  if (code_.shape().k == 2) decode_rows<2>(first, count, out);
-  if (code_.shape().k == 3) decode_rows<3>(first, count, out);
-  correct(first, count, out);
-}
-
-template <int kK>
-void TupleReader::decode_rows(std::int64_t first, std::int64_t count, std::int16_t* out) const {
-  std::int64_t r = 0;
-  for (; r + 4 <= count; r += 4) decode_together<kK, 4>(first + r, out + r * cols_);
-  for (; r < count; ++r) decode_together<kK, 1>(first + r, out + r * cols_);
-}
-
-// Rows side by side hide the latency of each other's probes. A run ends where the state returns to 0.
-template <int kK, int kRows>
-void TupleReader::decode_together(std::int64_t first, std::int16_t* out) const {
-  const Probe<kK> probe(code_, table_.data(), words_.data());
-  const auto limit = words_.size() - kPadding;
-  const auto run = code_.shape().restart > 0 ? code_.shape().restart : cols_;
-  const auto stride = cols_ + 5;  // the last tuple of a row and the last write may reach over
-  std::vector<std::uint8_t> points(static_cast<std::size_t>(kRows * stride));
-  std::uint64_t at[kRows];
-  for (int r = 0; r < kRows; ++r) at[r] = row_starts_[static_cast<std::size_t>(first + r)];
-  for (std::int64_t begin = 0; begin < cols_; begin += run) {
-    std::uint32_t state[kRows] = {};
-    auto* to = points.data() + begin;
-    for (auto left = (std::min(run, cols_ - begin) + kK - 1) / kK; left > 0; left -= kBatch, to += kBatch * kK) {
-      for (int r = 0; r < kRows; ++r)
-        if (at[r] / 8 > limit) fail_input(where_, "the code words of row {} run past the end", first + r);
-      if (left >= kBatch)
-        probe.template batch<kRows, true>(at, state, left, to, stride);
-      else
-        probe.template batch<kRows, false>(at, state, left, to, stride);
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    if (const auto end = row_starts_[static_cast<std::size_t>(first + r + 1)]; at[r] != end)
-      fail_input(where_, "the code words of row {} end at bit {} instead of {}", first + r, at[r], end);
+  const auto stride = cols_ + kTupleSlack;
+  std::vector<std::uint8_t> points(static_cast<std::size_t>(count * stride));
+  decode_bytes(first, count, points.data(), stride);
+  for (std::int64_t r = 0; r < count; ++r)
     for (std::int64_t c = 0; c < cols_; ++c)
       out[r * cols_ + c] =
           static_cast<std::int16_t>(points[static_cast<std::size_t>(r * stride + c)] - code_.zero_point());
-  }
+  correct(first, count, out);
+}
+
+void TupleReader::decode_bytes(std::int64_t first, std::int64_t count, std::uint8_t* out, std::int64_t stride) const {
+  assert(first >= 0 && count >= 0 && first + count <= rows_ && stride >= cols_ + kTupleSlack);
+  const auto& shape = code_.shape();
+  const TupleTable table{shape.k, code_.table_bits(), shape.trellis.states, shape.restart, cols_, table_.data(),
+                         words_};
+  if (const auto bad = decode_tuple_rows(table, row_starts_.data() + first, count, out, stride))
+    fail_input(where_, "the code words of row {} do not end at bit {}, where the next begins", first + *bad,
+               row_starts_[static_cast<std::size_t>(first + *bad + 1)]);
+}
+
+std::span<const Correction> TupleReader::corrections(std::int64_t first, std::int64_t count) const {
+  const auto begin = row_corrections_[static_cast<std::size_t>(first)];
+  return std::span(corrections_).subspan(begin, row_corrections_[static_cast<std::size_t>(first + count)] - begin);
 }
 
 void TupleReader::correct(std::int64_t first, std::int64_t count, std::int16_t* out) const {
-  const auto begin = first * cols_, end = begin + count * cols_;
-  auto it = std::lower_bound(corrections_.begin(), corrections_.end(), begin,
-                             [](const Correction& c, std::int64_t place) { return c.place < place; });
-  for (; it != corrections_.end() && it->place < end; ++it) {
-    const int sum = out[it->place - begin] + it->delta;
+  for (const auto& [place, delta] : corrections(first, count)) {
+    auto& point = out[place - first * cols_];
+    const int sum = point + delta;
     if (sum < INT16_MIN || sum > INT16_MAX)
-      fail_input(where_, "row {}, column {} is corrected to point {}", it->place / cols_, it->place % cols_, sum);
-    out[it->place - begin] = static_cast<std::int16_t>(sum);
+      fail_input(where_, "row {}, column {} is corrected to point {}", place / cols_, place % cols_, sum);
+    point = static_cast<std::int16_t>(sum);
   }
 }
 

@@ -38,11 +38,16 @@ class TupleReader {
   std::int64_t cols() const { return cols_; }
   const TupleCode& code() const { return code_; }
   /// Corrected weights.
-  std::int64_t corrections() const { return static_cast<std::int64_t>(corrections_.size()); }
+  std::int64_t correction_count() const { return static_cast<std::int64_t>(corrections_.size()); }
 
   /// Grid points of rows [first, first + count) to out [count, cols]; throws Error{bad_input} naming the row if its
   /// code words do not fill it exactly.
   void decode(std::int64_t first, std::int64_t count, std::int16_t* out) const;
+  /// The same as bytes, uncorrected and with code().zero_point() added, row after row `stride` bytes apart; stride is
+  /// at least cols() + 5, and what lies behind the columns of a row is overwritten.
+  void decode_bytes(std::int64_t first, std::int64_t count, std::uint8_t* out, std::int64_t stride) const;
+  /// Those of rows [first, first + count), by place.
+  std::span<const Correction> corrections(std::int64_t first, std::int64_t count) const;
 
  private:
   struct Header;
@@ -50,18 +55,15 @@ class TupleReader {
   void read_index(std::span<const std::byte> bytes);
   void read_corrections(BitReader& in, int rice, std::int64_t first, std::int64_t end);
   void correct(std::int64_t first, std::int64_t count, std::int16_t* out) const;
-  template <int kK>
-  void decode_rows(std::int64_t first, std::int64_t count, std::int16_t* out) const;
-  template <int kK, int kRows>
-  void decode_together(std::int64_t first, std::int16_t* out) const;
 
   std::string where_;
   std::int64_t rows_, cols_;
   TupleCode code_;
   std::vector<std::uint32_t> table_;
-  std::span<const std::byte> words_;       // code words, then 8 bytes of zeros
-  std::vector<std::uint64_t> row_starts_;  // [rows + 1], bits into words_
-  std::vector<Correction> corrections_;    // by place
+  std::span<const std::byte> words_;          // code words, then 8 bytes of zeros
+  std::vector<std::uint64_t> row_starts_;     // [rows + 1], bits into words_
+  std::vector<Correction> corrections_;       // by place
+  std::vector<std::size_t> row_corrections_;  // [rows + 1], first of each row
 };
 
 }  // namespace nearplane

@@ -18,6 +18,8 @@ namespace nearplane {
 namespace {
 
 void check_options(const QuantizeOptions& options) {
+  if (options.arithmetic != Arithmetic::f32 && options.arithmetic != Arithmetic::bf16)
+    fail_input("arithmetic", "calibration takes f32 or bf16");
   const auto& grid = options.grid;
   if (grid.group < 0) fail_input("group", "{} is negative (0 = one scale per row)", grid.group);
   if (!(grid.damping > 0) || grid.damping > 1) fail_input("damping", "{} is outside (0, 1]", grid.damping);

@@ -127,8 +127,10 @@ Generator::Generator(const std::filesystem::path& model, Arithmetic arithmetic, 
   state_->path = model;
   state_->network = open_network(model);
   state_->end_tokens = end_tokens_of(state_->network.config(), model);
-  for (std::int64_t i = 0; i < state_->network.config().layers; ++i)
-    state_->blocks.push_back(load_block(*state_->network.weights, i, compute_of(arithmetic)));
+  state_->blocks.resize(static_cast<std::size_t>(state_->network.config().layers));
+  parallel_for(std::ssize(state_->blocks), [&](std::int64_t i) {
+    state_->blocks[static_cast<std::size_t>(i)] = load_block(*state_->network.weights, i, compute_of(arithmetic));
+  });
   state_->head = load_head(*state_->network.weights, compute_of(arithmetic));
 }
 

@@ -3,11 +3,14 @@
 #include <set>
 
 #include "base/check.h"
+#include "runtime/packed_linear.h"
 #include "runtime/rotated_linear.h"
 #include "tensor/decode.h"
 
 namespace nearplane {
 namespace {
+
+bool is_packed(Compute compute) { return compute == Compute::packed || compute == Compute::expanded; }
 
 class QuantizedRows : public WeightRows {
  public:
@@ -52,6 +55,8 @@ class StoreWeights : public WeightSource {
   }
   std::unique_ptr<Linear> linear(const std::string& name, std::vector<float> bias, Compute compute) const override {
     if (auto layer = quantized(name)) return linear_of(std::move(layer), std::move(bias), compute);
+    if (is_packed(compute))
+      if (auto matrix = pack_blocks(store_.kept(name))) return make_packed_linear(std::move(matrix), std::move(bias));
     return WeightSource::linear(name, std::move(bias), compute);
   }
   std::vector<float> vector(const std::string& name) const override {
@@ -100,11 +105,21 @@ Network open_model(const std::filesystem::path& path) {
   return network;
 }
 
+// nullptr where only decoding is known.
+std::unique_ptr<PackedMatrix> pack(const std::shared_ptr<const QuantizedTensor>& tensor, Compute compute) {
+  if (const auto* coded = std::get_if<CodedTensor>(&tensor->form))
+    return pack_coded(*coded, compute == Compute::expanded ? CodedForm::expanded : CodedForm::tuples);
+  if (std::holds_alternative<SparseTensor>(tensor->form)) return pack_sparse_codes(tensor);
+  return tensor->integer() != nullptr ? pack_integer(tensor) : nullptr;
+}
+
 }  // namespace
 
 std::unique_ptr<Linear> linear_of(std::shared_ptr<const QuantizedTensor> tensor, std::vector<float> bias,
                                   Compute compute) {
   if (tensor->rotated() != nullptr) return make_rotated_linear(std::move(tensor), std::move(bias), compute);
+  if (is_packed(compute))
+    if (auto matrix = pack(tensor, compute)) return make_packed_linear(std::move(matrix), std::move(bias));
   return make_linear(std::make_shared<QuantizedRows>(std::move(tensor)), std::move(bias), compute);
 }
 

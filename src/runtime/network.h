@@ -35,7 +35,8 @@ std::unique_ptr<Linear> linear_of(std::shared_ptr<const QuantizedTensor> tensor,
                                   Compute compute);
 
 inline Compute compute_of(Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16 ? Compute::bf16 : Compute::f32;
+  constexpr Compute kComputes[] = {Compute::f32, Compute::bf16, Compute::packed, Compute::expanded};
+  return kComputes[static_cast<int>(arithmetic)];
 }
 
 }  // namespace nearplane

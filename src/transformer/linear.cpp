@@ -49,7 +49,7 @@ class DecodedLinear : public Linear {
     assert(x.cols == in_features() && y.cols == out_features() && x.rows == y.rows);
     if (x.rows <= kFewTokens)
       apply_few(x, y);
-    else if (compute_ == Compute::f32)
+    else if (compute_ != Compute::bf16)
       apply_panels<float>(x, y);
     else if (has_bf16_gemm())
       apply_panels<std::uint16_t>(copy<std::uint16_t>(x, to_bf16), y);

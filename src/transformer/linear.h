@@ -9,7 +9,9 @@
 
 namespace nearplane {
 
-enum class Compute { f32, bf16 };  // arithmetic of the products: f32, or inputs rounded to bf16 with f32 sums
+// Arithmetic of the products: f32, or inputs rounded to bf16 with f32 sums; packed and expanded are for sources of
+// weights that know a way with codes, everything else takes them as f32.
+enum class Compute { f32, bf16, packed, expanded };
 
 class Linear {
  public:
@@ -33,7 +35,7 @@ class WeightRows {
 };
 
 /// y = W x + bias, with W decoded a tile of rows at a time: memory stays what the file says, whatever its format.
-/// Compute::bf16 rounds W, x and dy; add_transposed then still multiplies in f32.
+/// Compute::bf16 rounds W, x and dy; add_transposed then still multiplies in f32. The others are f32.
 std::unique_ptr<Linear> make_linear(std::shared_ptr<const WeightRows> weights, std::vector<float> bias,
                                     Compute compute);
 

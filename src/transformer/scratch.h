@@ -15,6 +15,10 @@ enum class Scratch {
   rounded_input,  //   inputs rounded to bf16
   rotated_input,  // rotated_linear.cpp: inputs, or gradients at the outputs,
   rotated_sums,   //   and gradients at the rotated inputs
+  packed_values,  // packed_linear.cpp: inputs,
+  packed_scales,
+  packed_sums,
+  packed_products,  //   and products on their way to the outputs
   queries,
   keys,
   values,  // transformer.cpp: attend

@@ -22,7 +22,7 @@ class WeightSource {
   virtual const ModelConfig& config() const = 0;
   virtual std::shared_ptr<const WeightRows> rows(const std::string& name) const = 0;
   virtual std::vector<float> vector(const std::string& name) const = 0;
-  /// A linear layer of the blocks. A source that knows a faster way than decoded rows overrides it.
+  /// A linear layer. A source that knows a faster way than decoded rows overrides it.
   virtual std::unique_ptr<Linear> linear(const std::string& name, std::vector<float> bias, Compute compute) const {
     return make_linear(rows(name), std::move(bias), compute);
   }

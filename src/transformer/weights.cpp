@@ -93,7 +93,7 @@ Head load_head(const WeightSource& weights, Compute compute) {
   Head head;
   head.norm = weights.vector("model.norm.weight");
   head.eps = config.rms_eps;
-  head.linear = make_linear(weights.rows(config.tied_head ? kEmbedding : "lm_head.weight"), {}, compute);
+  head.linear = weights.linear(config.tied_head ? kEmbedding : "lm_head.weight", {}, compute);
   return head;
 }
 

@@ -1,0 +1,428 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernel/packed_dot.cpp"
+#include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <array>
+
+#include "kernel/packed_dot.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nearplane {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET == HWY_SCALAR
+
+// Bit by bit: what the vectors have to agree with.
+int CodeAt(const PackedShape& shape, const std::uint8_t* at, int j) {
+  if (shape.form == CodeForm::signed_bytes) return static_cast<std::int8_t>(at[j]);
+  int code = 0;
+  if (shape.form == CodeForm::halves)
+    code = at[j % 16] >> (j < 16 ? 0 : 4) & 15;
+  else
+    for (int i = 0; i < shape.bits; ++i) code |= (at[(j * shape.bits + i) / 8] >> (j * shape.bits + i) % 8 & 1) << i;
+  return code;
+}
+
+void PackedDot(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
+  for (const auto& row : rows)
+    for (std::int64_t t = 0; t < in.tokens; ++t, ++sums) {
+      *sums = 0;
+      for (std::int64_t p = 0; p < shape.pieces(); ++p) {
+        const auto* codes = reinterpret_cast<const std::uint8_t*>(row.codes) + shape.first_byte + p * shape.piece_bytes;
+        const auto at = p * in.tokens + t;
+        std::int32_t part = 0;
+        for (int j = 0; j < shape.count(p); ++j)
+          part += CodeAt(shape, codes, j) * in.values[at * shape.width + shape.place(j)];
+        *sums += row.scales[p] * in.scales[at] * static_cast<float>(part);
+        if (row.offsets != nullptr) *sums -= row.offsets[p] * in.sums[t * shape.pieces() + p];
+      }
+    }
+}
+
+#else
+
+// 16 lanes at most: more would not divide a piece, and one token is bound by memory with these.
+using D16 = hn::CappedTag<std::int16_t, 16>;
+using V16 = hn::Vec<D16>;
+using D32 = hn::RepartitionToWide<D16>;
+using V32 = hn::Vec<D32>;
+using DF = hn::Rebind<float, D32>;
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(D16()));
+constexpr int kTokenTile = 32;  // tokens whose sums stay in the first cache, with pieces of two rows
+constexpr int kFloats = kLanes / 2;
+
+// Loaders: the codes of a piece of 16 kUnits columns, as vectors of kLanes lanes in the order of pack_inputs().
+
+// Any stream: the 16 bits that hold a code are brought into its lane and shifted, by a multiplication where lanes
+// differ.
+template <int kBits>
+struct AnyStream {
+  static constexpr std::array<std::uint8_t, 32> Bytes() {
+    std::array<std::uint8_t, 32> out{};
+    for (int i = 0; i < 16; ++i) {
+      out[static_cast<std::size_t>(2 * i)] = static_cast<std::uint8_t>(i * kBits / 8);
+      out[static_cast<std::size_t>(2 * i + 1)] = static_cast<std::uint8_t>(i * kBits / 8 + 1);
+    }
+    return out;
+  }
+  static constexpr std::array<std::uint16_t, 16> Factors() {
+    std::array<std::uint16_t, 16> out{};
+    for (int i = 0; i < 16; ++i)
+      out[static_cast<std::size_t>(i)] = static_cast<std::uint16_t>(1 << (16 - kBits - i * kBits % 8));
+    return out;
+  }
+  static constexpr std::array<std::uint8_t, 32> kBytes = Bytes();
+  static constexpr std::array<std::uint16_t, 16> kFactors = Factors();
+
+  template <int kUnits>
+  static HWY_INLINE void Load(const std::uint8_t* at, V16* w) {
+    const D16 d;
+    const hn::RebindToUnsigned<D16> du;
+    const hn::Repartition<std::uint8_t, D16> d8;
+    const auto bytes = hn::LoadU(d8, kBytes.data());
+    const auto factors = hn::LoadU(du, kFactors.data());
+    for (int k = 0; k < 16 * kUnits / kLanes; ++k) {
+      const auto spread = hn::TableLookupBytes(hn::LoadDup128(d8, at + k * kLanes * kBits / 8), bytes);
+      w[k] = hn::BitCast(d, hn::ShiftRight<16 - kBits>(hn::Mul(hn::BitCast(du, spread), factors)));
+    }
+  }
+};
+
+template <class T>
+HWY_INLINE V16 Widen(const std::uint8_t* at) {
+  const hn::Rebind<T, D16> d8;
+  return hn::PromoteTo(D16(), hn::LoadU(d8, reinterpret_cast<const T*>(at)));
+}
+
+struct Bytes {
+  template <int kUnits>
+  static HWY_INLINE void Load(const std::uint8_t* at, V16* w) {
+    for (int k = 0; k < 16 * kUnits / kLanes; ++k) w[k] = Widen<std::uint8_t>(at + k * kLanes);
+  }
+};
+
+struct SignedBytes {
+  template <int kUnits>
+  static HWY_INLINE void Load(const std::uint8_t* at, V16* w) {
+    for (int k = 0; k < 16 * kUnits / kLanes; ++k) w[k] = Widen<std::int8_t>(at + k * kLanes);
+  }
+};
+
+// 16 bytes are two units: their low halves, their high halves.
+struct Halves {
+  template <int kUnits>
+  static HWY_INLINE void Load(const std::uint8_t* at, V16* w) {
+    constexpr int kVectors = 16 / kLanes;
+    const auto low = hn::Set(D16(), 15);
+    for (int u = 0; u < kUnits / 2; ++u, at += 16, w += 2 * kVectors)
+      for (int v = 0; v < kVectors; ++v) {
+        const auto both = Widen<std::uint8_t>(at + v * kLanes);
+        w[v] = hn::And(both, low);
+        w[kVectors + v] = hn::ShiftRight<4>(both);
+      }
+  }
+};
+
+// 16 bytes are four units.
+struct Quarters {
+  template <int kUnits>
+  static HWY_INLINE void Load(const std::uint8_t* at, V16* w) {
+    static_assert(kUnits == 4);
+    constexpr int kVectors = 16 / kLanes;
+    const auto low = hn::Set(D16(), 3);
+    for (int v = 0; v < kVectors; ++v) {
+      const auto all = Widen<std::uint8_t>(at + v * kLanes);
+      w[v] = hn::And(all, low);
+      w[kVectors + v] = hn::And(hn::ShiftRight<2>(all), low);
+      w[2 * kVectors + v] = hn::And(hn::ShiftRight<4>(all), low);
+      w[3 * kVectors + v] = hn::ShiftRight<6>(all);
+    }
+  }
+};
+
+template <int kUnits>
+HWY_INLINE hn::Vec<DF> Dot(const V16* w, const std::int16_t* x) {
+  const D16 d;
+  const D32 d32;
+  auto even = hn::Zero(d32), odd = hn::Zero(d32);
+  for (int k = 0; k < 16 * kUnits / kLanes; ++k)
+    even = hn::ReorderWidenMulAccumulate(d32, w[k], hn::LoadU(d, x + k * kLanes), even, odd);
+  return hn::ConvertTo(DF(), hn::RearrangeToOddPlusEven(even, odd));
+}
+
+// What kRows rows read, a piece at a time.
+template <int kRows>
+struct Cursor {
+  Cursor(const PackedShape& shape, const PackedRow* rows) : step(shape.piece_bytes) {
+    for (int r = 0; r < kRows; ++r) {
+      codes[r] = reinterpret_cast<const std::uint8_t*>(rows[r].codes) + shape.first_byte;
+      scales[r] = rows[r].scales;
+    }
+    if constexpr (kRows > 1) {
+      const auto distance = kRows * (codes[1] - codes[0]);
+      if (distance > 0) ahead = (kAhead + distance - 1) / distance * distance;
+    }
+  }
+  HWY_INLINE void Next() {
+    for (int r = 0; r < kRows; ++r) hwy::Prefetch(codes[r] + ahead), codes[r] += step, ++scales[r];
+  }
+  // Bytes to fetch ahead, about: to the same place of rows that come later, if rows follow each other in memory.
+  static constexpr std::int64_t kAhead = 1024;
+  const std::uint8_t* codes[kRows];
+  const float* scales[kRows];
+  std::int64_t step, ahead = 0;
+};
+
+// One token.
+template <class Loader, int kUnits, int kRows>
+HWY_INLINE void SweepOne(const PackedShape& shape, const PackedInputs& in, const PackedRow* rows, float* sums) {
+  constexpr int kWidth = 16 * kUnits;
+  const DF df;
+  Cursor<kRows> at(shape, rows);
+  hn::Vec<DF> sum[kRows];
+  for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(df);
+  const auto* x = in.values;
+  for (std::int64_t p = 0, pieces = shape.pieces(); p < pieces; ++p, x += kWidth, at.Next()) {
+    const auto x_scale = hn::Set(df, in.scales[p]);
+    for (int r = 0; r < kRows; ++r) {
+      V16 w[kWidth / kLanes];
+      Loader::template Load<kUnits>(at.codes[r], w);
+      sum[r] = hn::MulAdd(hn::Mul(hn::Set(df, *at.scales[r]), x_scale), Dot<kUnits>(w, x), sum[r]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) sums[r] = hn::GetLane(hn::SumOfLanes(df, sum[r]));
+}
+
+// Tokens [t0, t0 + count) of kRows rows.
+template <class Loader, int kUnits, int kRows>
+HWY_INLINE void Sweep(const PackedShape& shape, const PackedInputs& in, const PackedRow* rows, std::int64_t t0,
+                      std::int64_t count, float* sums) {
+  constexpr std::int64_t kWidth = 16 * kUnits;
+  const DF df;
+  Cursor<kRows> at(shape, rows);
+  HWY_ALIGN float sum[kRows * kTokenTile * kFloats];
+  for (std::int64_t i = 0; i < kRows * count * kFloats; i += kFloats) hn::Store(hn::Zero(df), df, sum + i);
+  const auto* x = in.values + t0 * kWidth;
+  const auto* x_scale = in.scales + t0;
+  for (std::int64_t p = 0, pieces = shape.pieces(); p < pieces; ++p, at.Next()) {
+    V16 w[kRows][kWidth / kLanes];
+    hn::Vec<DF> scale[kRows];
+    for (int r = 0; r < kRows; ++r) {
+      Loader::template Load<kUnits>(at.codes[r], w[r]);
+      scale[r] = hn::Set(df, *at.scales[r]);
+    }
+    float* to = sum;
+    for (std::int64_t t = 0; t < count; ++t)
+      for (int r = 0; r < kRows; ++r, to += kFloats) {
+        const auto factor = hn::Mul(scale[r], hn::Set(df, x_scale[t]));
+        hn::Store(hn::MulAdd(factor, Dot<kUnits>(w[r], x + t * kWidth), hn::Load(df, to)), df, to);
+      }
+    x += in.tokens * kWidth;
+    x_scale += in.tokens;
+  }
+  for (std::int64_t t = 0; t < count; ++t)
+    for (int r = 0; r < kRows; ++r)
+      sums[r * in.tokens + t0 + t] = hn::GetLane(hn::SumOfLanes(df, hn::Load(df, sum + (t * kRows + r) * kFloats)));
+}
+
+// Takes the zero points off the sums of a row.
+HWY_INLINE void SubtractOffsets(const PackedInputs& in, std::int64_t pieces, const float* offsets, float* sums) {
+  const hn::CappedTag<float, 8> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t t = 0; t < in.tokens; ++t) {
+    const auto* x = in.sums + t * pieces;
+    auto all = hn::Zero(d);
+    std::int64_t p = 0;
+    for (; p + lanes <= pieces; p += lanes) all = hn::MulAdd(hn::LoadU(d, offsets + p), hn::LoadU(d, x + p), all);
+    float sum = hn::GetLane(hn::SumOfLanes(d, all));
+    for (; p < pieces; ++p) sum += offsets[p] * x[p];
+    sums[t] -= sum;
+  }
+}
+
+template <class Loader, int kUnits>
+void Product(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
+  const auto count = static_cast<std::int64_t>(rows.size()), tokens = in.tokens;
+  for (std::int64_t t = 0; t < tokens; t += kTokenTile) {
+    const auto tile = std::min<std::int64_t>(kTokenTile, tokens - t);
+    for (std::int64_t r = 0; r < count; r += 2) {
+      const auto* row = &rows[static_cast<std::size_t>(r)];
+      if (tokens == 1)
+        r + 1 < count ? SweepOne<Loader, kUnits, 2>(shape, in, row, sums + r)
+                      : SweepOne<Loader, kUnits, 1>(shape, in, row, sums + r);
+      else
+        r + 1 < count ? Sweep<Loader, kUnits, 2>(shape, in, row, t, tile, sums + r * tokens)
+                      : Sweep<Loader, kUnits, 1>(shape, in, row, t, tile, sums + r * tokens);
+    }
+  }
+  for (std::int64_t r = 0; r < count; ++r)
+    if (const auto* offsets = rows[static_cast<std::size_t>(r)].offsets)
+      SubtractOffsets(in, shape.pieces(), offsets, sums + r * tokens);
+}
+
+template <class Loader>
+void ProductOf(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
+  shape.width == 32 ? Product<Loader, 2>(shape, in, rows, sums) : Product<Loader, 4>(shape, in, rows, sums);
+}
+
+void PackedDot(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
+  if (shape.form == CodeForm::signed_bytes) return ProductOf<SignedBytes>(shape, in, rows, sums);
+  if (shape.form == CodeForm::halves) return ProductOf<Halves>(shape, in, rows, sums);
+  switch (shape.bits) {
+    case 2:
+      return shape.width == 64 ? Product<Quarters, 4>(shape, in, rows, sums)
+                               : Product<AnyStream<2>, 2>(shape, in, rows, sums);
+    case 3:
+      return ProductOf<AnyStream<3> >(shape, in, rows, sums);
+    case 4:
+      return ProductOf<Halves>(shape, in, rows, sums);
+    case 5:
+      return ProductOf<AnyStream<5> >(shape, in, rows, sums);
+    case 6:
+      return ProductOf<AnyStream<6> >(shape, in, rows, sums);
+    case 7:
+      return ProductOf<AnyStream<7> >(shape, in, rows, sums);
+    default:
+      return ProductOf<Bytes>(shape, in, rows, sums);
+  }
+}
+
+#endif
+
+// Largest size among x[n]; infinite or NaN if one of them is.
+float LargestSize(const float* x, std::int64_t n) {
+  const hn::CappedTag<float, 16> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto most = hn::Zero(d), poison = hn::Zero(d);
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    const auto v = hn::Abs(hn::LoadU(d, x + i));
+    most = hn::Max(most, v);
+    poison = hn::Add(poison, hn::Sub(v, v));  // NaN where v is not finite
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, most)) + hn::GetLane(hn::SumOfLanes(d, poison));
+}
+
+// Returns the sum of out[n].
+std::int64_t RoundTo16(const float* x, std::int64_t n, float factor, std::int16_t* out) {
+  const hn::CappedTag<float, 8> d;
+  const hn::Rebind<std::int16_t, decltype(d)> d16;
+  const auto f = hn::Set(d, factor);
+  auto sum = hn::Zero(hn::RebindToSigned<decltype(d)>());
+  for (std::int64_t i = 0; i < n; i += static_cast<std::int64_t>(hn::Lanes(d))) {
+    const auto whole = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), f));
+    sum = hn::Add(sum, whole);
+    hn::StoreU(hn::DemoteTo(d16, whole), d16, out + i);
+  }
+  return hn::GetLane(hn::SumOfLanes(hn::RebindToSigned<decltype(d)>(), sum));
+}
+
+void WidenScales(const std::uint16_t* f16, const std::uint8_t* zeros, int zero, std::int64_t count, float* scales,
+                 float* offsets) {
+  const hn::CappedTag<float, 8> d;
+  const hn::Rebind<hwy::float16_t, decltype(d)> d16;
+  const hn::Rebind<std::uint8_t, decltype(d)> d8;
+  const hn::RebindToSigned<decltype(d)> di;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t g = 0; g < count; g += lanes) {
+    HWY_ALIGN std::uint16_t f16_tail[8] = {};
+    HWY_ALIGN std::uint8_t zeros_tail[8] = {};
+    const auto* from = f16 + g;
+    const auto* zero_from = zeros ? zeros + g : nullptr;
+    if (g + lanes > count) {  // no read beyond the arrays
+      std::copy(from, f16 + count, f16_tail), from = f16_tail;
+      if (zeros) std::copy(zero_from, zeros + count, zeros_tail), zero_from = zeros_tail;
+    }
+    const auto scale = hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
+    const auto whole = zeros ? hn::PromoteTo(di, hn::LoadU(d8, zero_from)) : hn::Set(di, zero);
+    hn::StoreU(scale, d, scales + g);
+    hn::StoreU(hn::Mul(scale, hn::ConvertTo(d, whole)), d, offsets + g);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace nearplane
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+namespace nearplane {
+
+HWY_EXPORT(PackedDot);
+HWY_EXPORT(LargestSize);
+HWY_EXPORT(RoundTo16);
+HWY_EXPORT(WidenScales);
+
+namespace {
+
+constexpr float kTop = 32767, kLeast = 0x1p-100f;  // so that kTop / kLeast is a number
+
+// Largest multiple of 8 that divides `group` and fits a vector loop.
+int step_of(std::int64_t group) {
+  for (int step = 64; step > 8; step -= 8)
+    if (group % step == 0) return step;
+  return 8;
+}
+
+}  // namespace
+
+int PackedShape::place(int j) const {
+  if (form != CodeForm::stream) return j;
+  if (bits == 4) return j / 32 * 32 + j % 2 * 16 + j % 32 / 2;
+  if (bits == 2 && width == 64) return j % 4 * 16 + j / 4;
+  return j;
+}
+
+PackedShape PackedShape::stream(std::int64_t cols, int bits, std::int64_t group) {
+  assert(can_pack(cols, group));
+  const int step = group >= cols ? 64 : step_of(group);
+  return {cols, bits, CodeForm::stream, step, step <= 32 ? 32 : 64, step * bits / 8, 0};
+}
+
+PackedShape PackedShape::blocks(std::int64_t cols, CodeForm form) {
+  assert(cols % 32 == 0 && form != CodeForm::stream);
+  const int bits = form == CodeForm::halves ? 4 : 8;
+  return {cols, bits, form, 32, 32, 2 + 4 * bits, 2};
+}
+
+void pack_inputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int64_t first,
+                 std::int64_t count, std::int16_t* values, float* scales, float* sums) {
+  assert(x.cols == shape.cols);
+  std::array<int, 64> place;
+  for (int j = 0; j < shape.width; ++j) place[static_cast<std::size_t>(j)] = shape.place(j);
+  alignas(64) std::array<float, 64> piece;
+  for (auto p = first; p < first + count; ++p)
+    for (std::int64_t t = 0; t < x.rows; ++t) {
+      piece.fill(0);
+      const auto* from = x.row(t) + p * shape.step;
+      for (std::int64_t j = 0; j < shape.count(p); ++j)
+        piece[static_cast<std::size_t>(place[static_cast<std::size_t>(j)])] =
+            factor ? from[j] * factor[p * shape.step + j] : from[j];
+      const auto most = HWY_DYNAMIC_DISPATCH(LargestSize)(piece.data(), shape.width);
+      const bool any = std::isfinite(most) && most >= kLeast;
+      const auto at = p * x.rows + t;
+      const auto sum = HWY_DYNAMIC_DISPATCH(RoundTo16)(piece.data(), shape.width, any ? kTop / most : 0.0f,
+                                                       values + at * shape.width);
+      scales[at] = any ? most / kTop : most * 0.0f;  // 0, or NaN
+      sums[t * shape.pieces() + p] = scales[at] * static_cast<float>(sum);
+    }
+}
+
+void packed_dot(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
+  HWY_DYNAMIC_DISPATCH(PackedDot)(shape, in, rows, sums);
+}
+
+void widen_scales(const std::uint16_t* f16, const std::uint8_t* zeros, int zero, std::int64_t count, float* scales,
+                  float* offsets) {
+  HWY_DYNAMIC_DISPATCH(WidenScales)(f16, zeros, zero, count, scales, offsets);
+}
+
+}  // namespace nearplane
+
+#endif
