@@ -77,6 +77,20 @@ TEST_F(CommandLine, QuantizesMeasuresRunsInspectsAndExports) {
   EXPECT_EQ(spoken.code, 0) << spoken.err;
   EXPECT_NE(spoken.err.find("tokens/s"), std::string::npos);
 
+  for (const char* arithmetic : {"packed", "expanded", "f32"})
+    EXPECT_EQ(run({"run", store, "--prompt", "hello", "--tokens", "8", "--arithmetic", arithmetic}).out, spoken.out);
+  EXPECT_EQ(run({"run", store, "--prompt", "hello", "--tokens", "8", "--expand"}).out, spoken.out);
+
+  ::setenv("NEARPLANE_TARGET", "scalar", 1);
+  const auto plain = run({"run", store, "--prompt", "hello", "--tokens", "8"});
+  EXPECT_EQ(plain.out, spoken.out);
+  EXPECT_NE(plain.err.find("scalar"), std::string::npos) << plain.err;
+  ::setenv("NEARPLANE_TARGET", "mmx", 1);
+  const auto unknown = run({"run", store, "--prompt", "hello"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_NE(unknown.err.find("\"mmx\""), std::string::npos) << unknown.err;
+  ::unsetenv("NEARPLANE_TARGET");
+
   const auto inspected = run({"inspect", store});
   EXPECT_EQ(inspected.code, 0) << inspected.err;
   EXPECT_NE(inspected.out.find("model.layers.1.self_attn.k_proj"), std::string::npos);

@@ -2,11 +2,13 @@
 // 3 numerical trouble beyond repair, 130 stopped by the user.
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <exception>
 
 #include "command.h"
 #include "console.h"
 #include "nearplane/error.h"
+#include "nearplane/machine.h"
 
 namespace {
 
@@ -45,6 +47,7 @@ int main(int argc, char** argv) {
   }
   catch_interrupts();
   try {
+    if (const char* target = std::getenv("NEARPLANE_TARGET")) nearplane::use_vector_target(target);
     return action();
   } catch (const nearplane::Error& error) {
     fmt::print(stderr, "nearplane: {}\n", error.what());

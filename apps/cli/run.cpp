@@ -9,6 +9,7 @@
 #include "console.h"
 #include "nearplane/error.h"
 #include "nearplane/generate.h"
+#include "nearplane/machine.h"
 
 namespace nearplane::cli {
 namespace {
@@ -57,8 +58,9 @@ class Speaker {
     if (arguments_.quiet) return;
     const auto read = result.prompt_tokens - result.reused_tokens;
     const auto known = result.reused_tokens > 0 ? fmt::format(" after {} known", result.reused_tokens) : "";
-    fmt::print(stderr, "[{} prompt tokens{} in {}, {} tokens in {}]\n", read, known, speed(read, result.prompt_seconds),
-               result.tokens, speed(result.tokens, result.seconds));
+    fmt::print(stderr, "[{} prompt tokens{} in {}, {} tokens in {}, {}]\n", read, known,
+               speed(read, result.prompt_seconds), result.tokens, speed(result.tokens, result.seconds),
+               vector_target());
   }
 
  private:
