@@ -1,7 +1,7 @@
 // Products of packed weights with the activations of one token and of several, one thread, weights larger than any
 // cache: how many weights a second, and how near that is to what reading their bytes costs on this machine.
 // Prints JSON: the read rate (GB/s, the better of two runs around the others), and for each representation bits per
-// weight, 1e9 weights/s and the share of the bandwidth bound for one token, 1e9 weights/s times tokens for 4, 16, 256.
+// weight, 1e9 weights/s and the share of the bandwidth bound for one token, 1e9 weights/s times tokens for 4 and 32.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -63,7 +63,7 @@ class Layer {
     const auto one = rate(1), bound = gigabytes * kRows * kCols / bytes();
     fmt::print("  \"{}\": {{\"bits\": {:.2f}, \"1\": {:.2f}, \"share\": {:.2f}", name_, 8 * bytes() / (kRows * kCols),
                one, one / bound);
-    for (const std::int64_t tokens : {4, 16, 256}) fmt::print(", \"{}\": {:.2f}", tokens, rate(tokens));
+    for (const std::int64_t tokens : {4, 32}) fmt::print(", \"{}\": {:.2f}", tokens, rate(tokens));
     fmt::print("}},\n");
   }
 
@@ -75,8 +75,7 @@ class Layer {
     std::vector<std::int16_t> values(static_cast<std::size_t>(shape_.pieces() * tokens * shape_.width));
     std::vector<float> x_scales(static_cast<std::size_t>(shape_.pieces() * tokens)), x_sums(x_scales.size());
     const auto product = [&](std::int64_t rows) {
-      pack_inputs(shape_, {x.data(), tokens, kCols, kCols}, nullptr, 0, shape_.pieces(), values.data(), x_scales.data(),
-                  x_sums.data());
+      pack_inputs(shape_, {x.data(), tokens, kCols, kCols}, nullptr, values.data(), x_scales.data(), x_sums.data());
       const PackedInputs in{tokens, values.data(), x_scales.data(), x_sums.data()};
       const auto n = shape_.pieces();
       std::vector<float> scales(static_cast<std::size_t>(kTile * n + 8)), offsets(scales.size());
@@ -125,8 +124,7 @@ class Tuples {
       tile.push_back({reinterpret_cast<const std::byte*>(rows.data() + r * stride), ones.data(), ones.data()});
     const auto rate = [&](bool multiply) {
       return 1e-9 * kTupleRows * kCols * per_second([&] {
-               pack_inputs(shape, {x.data(), 1, kCols, kCols}, nullptr, 0, n, values.data(), scales.data(),
-                           x_sums.data());
+               pack_inputs(shape, {x.data(), 1, kCols, kCols}, nullptr, values.data(), scales.data(), x_sums.data());
                for (std::int64_t r = 0; r < kTupleRows; r += kTupleTile) {
                  reader.decode_bytes(r, kTupleTile, rows.data(), stride);
                  if (multiply) packed_dot(shape, {1, values.data(), scales.data(), x_sums.data()}, tile, sums.data());
@@ -162,8 +160,8 @@ int main() {
       Layer(fmt::format("int{}, groups of 64", bits), PackedShape::stream(kCols, bits, 64), kCols * bits / 8)
           .print(gigabytes);
     Layer("int4, groups of 32", PackedShape::stream(kCols, 4, 32), kCols / 2).print(gigabytes);
-    Layer("Q4_0", PackedShape::blocks(kCols, CodeForm::halves), kCols / 32 * 18).print(gigabytes);
-    Layer("Q8_0", PackedShape::blocks(kCols, CodeForm::signed_bytes), kCols / 32 * 34).print(gigabytes);
+    Layer("Q4_0", PackedShape::blocks(kCols, CodeForm::halves, 2), kCols / 32 * 18).print(gigabytes);
+    Layer("Q8_0", PackedShape::blocks(kCols, CodeForm::signed_bytes, 2), kCols / 32 * 34).print(gigabytes);
     for (const int states : {1, 4, 8}) {
       const int bits = states == 1 ? 11 : states == 4 ? 11 : 10;
       Tuples(fmt::format("tuples, 2 bits, {} states", states), 1.03, states, bits).print();

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <tuple>
 
@@ -35,6 +37,7 @@ struct Arguments {
   QuantizeOptions options;
   std::string export_format;
   std::optional<bool> slope;
+  std::optional<DriftOptions> drift;
   bool quiet = false;
 };
 
@@ -45,6 +48,12 @@ DriftOptions parse_drift(const std::string& text) {
   if (!CLI::detail::lexical_cast(text, drift.strength))
     throw CLI::ValidationError("--drift", text + " is neither none, fitted nor a number");
   return drift;
+}
+
+// Half strength for the methods of this program, which it always serves; published baselines are as published.
+DriftOptions default_drift(Method method) {
+  constexpr std::array kOurs{Method::nearest_plane, Method::hptq, Method::watersic, Method::trellis, Method::ssqr};
+  return {.fitted = false, .strength = std::ranges::find(kOurs, method) != kOurs.end() ? 0.5 : 0.0};
 }
 
 void print_summary(const Arguments& arguments, const QuantizeResult& result) {
@@ -62,6 +71,7 @@ int run(Arguments& arguments) {
   auto& grid = arguments.options.grid;
   if (grid.method == Method::rounding && arguments.options.calibration.files.empty()) grid.scales = ScaleSearch::minmax;
   arguments.options.slope = arguments.slope.value_or(grid.method == Method::trellis);
+  arguments.options.drift = arguments.drift.value_or(default_drift(grid.method));
   Console console(arguments.quiet, arguments.store + ".log");
   try {
     const auto result = quantize(arguments.model, arguments.store, arguments.options, console);
@@ -154,9 +164,9 @@ void add_quantize(CLI::App& program, Action& action) {
   app->add_option("--calib", options.calibration.files,
                   "calibration text, or JSON lines with a \"text\" field; without it the model writes its own");
   app->add_option_function<std::string>(
-         "--drift", [&options](const std::string& text) { options.drift = parse_drift(text); },
+         "--drift", [arguments](const std::string& text) { arguments->drift = parse_drift(text); },
          "correct layers for what the quantized layers before them did to their inputs: none, a strength in [0, 1], or "
-         "fitted to each layer (none)")
+         "fitted to each layer (0.5; rounding and published baselines none)")
       ->type_name("none|fitted|STRENGTH");
   app->add_option("--samples", options.calibration.samples, "calibration windows")->capture_default_str();
   app->add_option("--length", options.calibration.length, "tokens of a window")->capture_default_str();

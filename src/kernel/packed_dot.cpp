@@ -51,7 +51,6 @@ using D32 = hn::RepartitionToWide<D16>;
 using V32 = hn::Vec<D32>;
 using DF = hn::Rebind<float, D32>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(D16()));
-constexpr int kTokenTile = 32;  // tokens whose sums stay in the first cache, with pieces of two rows
 constexpr int kFloats = kLanes / 2;
 
 // Loaders: the codes of a piece of 16 kUnits columns, as vectors of kLanes lanes in the order of pack_inputs().
@@ -143,14 +142,18 @@ struct Quarters {
   }
 };
 
-template <int kUnits>
-HWY_INLINE hn::Vec<DF> Dot(const V16* w, const std::int16_t* x) {
+// The products of kRows pieces with the same activations, in f32 but exact: below 2^24 each, or rounded once.
+template <int kVectors, int kRows>
+HWY_INLINE void Dot(const V16 (&w)[kRows][kVectors], const std::int16_t* x, hn::Vec<DF> (&out)[kRows]) {
   const D16 d;
   const D32 d32;
-  auto even = hn::Zero(d32), odd = hn::Zero(d32);
-  for (int k = 0; k < 16 * kUnits / kLanes; ++k)
-    even = hn::ReorderWidenMulAccumulate(d32, w[k], hn::LoadU(d, x + k * kLanes), even, odd);
-  return hn::ConvertTo(DF(), hn::RearrangeToOddPlusEven(even, odd));
+  V32 even[kRows], odd[kRows];
+  for (int r = 0; r < kRows; ++r) even[r] = odd[r] = hn::Zero(d32);
+  for (int k = 0; k < kVectors; ++k) {
+    const auto xk = hn::LoadU(d, x + k * kLanes);
+    for (int r = 0; r < kRows; ++r) even[r] = hn::ReorderWidenMulAccumulate(d32, w[r][k], xk, even[r], odd[r]);
+  }
+  for (int r = 0; r < kRows; ++r) out[r] = hn::ConvertTo(DF(), hn::RearrangeToOddPlusEven(even[r], odd[r]));
 }
 
 // What kRows rows read, a piece at a time.
@@ -178,7 +181,7 @@ struct Cursor {
 
 // One token.
 template <class Loader, int kUnits, int kRows>
-HWY_INLINE void SweepOne(const PackedShape& shape, const PackedInputs& in, const PackedRow* rows, float* sums) {
+void SweepOne(const PackedShape& shape, const PackedInputs& in, const PackedRow* rows, float* sums) {
   constexpr int kWidth = 16 * kUnits;
   const DF df;
   Cursor<kRows> at(shape, rows);
@@ -187,26 +190,25 @@ HWY_INLINE void SweepOne(const PackedShape& shape, const PackedInputs& in, const
   const auto* x = in.values;
   for (std::int64_t p = 0, pieces = shape.pieces(); p < pieces; ++p, x += kWidth, at.Next()) {
     const auto x_scale = hn::Set(df, in.scales[p]);
-    for (int r = 0; r < kRows; ++r) {
-      V16 w[kWidth / kLanes];
-      Loader::template Load<kUnits>(at.codes[r], w);
-      sum[r] = hn::MulAdd(hn::Mul(hn::Set(df, *at.scales[r]), x_scale), Dot<kUnits>(w, x), sum[r]);
-    }
+    V16 w[kRows][kWidth / kLanes];
+    hn::Vec<DF> part[kRows];
+    for (int r = 0; r < kRows; ++r) Loader::template Load<kUnits>(at.codes[r], w[r]);
+    Dot(w, x, part);
+    for (int r = 0; r < kRows; ++r) sum[r] = hn::MulAdd(hn::Mul(hn::Set(df, *at.scales[r]), x_scale), part[r], sum[r]);
   }
   for (int r = 0; r < kRows; ++r) sums[r] = hn::GetLane(hn::SumOfLanes(df, sum[r]));
 }
 
-// Tokens [t0, t0 + count) of kRows rows.
+// Several tokens.
 template <class Loader, int kUnits, int kRows>
-HWY_INLINE void Sweep(const PackedShape& shape, const PackedInputs& in, const PackedRow* rows, std::int64_t t0,
-                      std::int64_t count, float* sums) {
+void Sweep(const PackedShape& shape, const PackedInputs& in, const PackedRow* rows, float* sums) {
   constexpr std::int64_t kWidth = 16 * kUnits;
   const DF df;
   Cursor<kRows> at(shape, rows);
-  HWY_ALIGN float sum[kRows * kTokenTile * kFloats];
-  for (std::int64_t i = 0; i < kRows * count * kFloats; i += kFloats) hn::Store(hn::Zero(df), df, sum + i);
-  const auto* x = in.values + t0 * kWidth;
-  const auto* x_scale = in.scales + t0;
+  HWY_ALIGN float sum[kRows * kPackedTokens * kFloats];
+  for (std::int64_t i = 0; i < kRows * in.tokens * kFloats; i += kFloats) hn::Store(hn::Zero(df), df, sum + i);
+  const auto* x = in.values;
+  const auto* x_scale = in.scales;
   for (std::int64_t p = 0, pieces = shape.pieces(); p < pieces; ++p, at.Next()) {
     V16 w[kRows][kWidth / kLanes];
     hn::Vec<DF> scale[kRows];
@@ -215,17 +217,19 @@ HWY_INLINE void Sweep(const PackedShape& shape, const PackedInputs& in, const Pa
       scale[r] = hn::Set(df, *at.scales[r]);
     }
     float* to = sum;
-    for (std::int64_t t = 0; t < count; ++t)
-      for (int r = 0; r < kRows; ++r, to += kFloats) {
-        const auto factor = hn::Mul(scale[r], hn::Set(df, x_scale[t]));
-        hn::Store(hn::MulAdd(factor, Dot<kUnits>(w[r], x + t * kWidth), hn::Load(df, to)), df, to);
-      }
+    for (std::int64_t t = 0; t < in.tokens; ++t) {
+      const auto token_scale = hn::Set(df, x_scale[t]);
+      hn::Vec<DF> part[kRows];
+      Dot(w, x + t * kWidth, part);
+      for (int r = 0; r < kRows; ++r, to += kFloats)
+        hn::Store(hn::MulAdd(hn::Mul(scale[r], token_scale), part[r], hn::Load(df, to)), df, to);
+    }
     x += in.tokens * kWidth;
     x_scale += in.tokens;
   }
-  for (std::int64_t t = 0; t < count; ++t)
+  for (std::int64_t t = 0; t < in.tokens; ++t)
     for (int r = 0; r < kRows; ++r)
-      sums[r * in.tokens + t0 + t] = hn::GetLane(hn::SumOfLanes(df, hn::Load(df, sum + (t * kRows + r) * kFloats)));
+      sums[r * in.tokens + t] = hn::GetLane(hn::SumOfLanes(df, hn::Load(df, sum + (t * kRows + r) * kFloats)));
 }
 
 // Takes the zero points off the sums of a row.
@@ -246,18 +250,10 @@ HWY_INLINE void SubtractOffsets(const PackedInputs& in, std::int64_t pieces, con
 template <class Loader, int kUnits>
 void Product(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
   const auto count = static_cast<std::int64_t>(rows.size()), tokens = in.tokens;
-  for (std::int64_t t = 0; t < tokens; t += kTokenTile) {
-    const auto tile = std::min<std::int64_t>(kTokenTile, tokens - t);
-    for (std::int64_t r = 0; r < count; r += 2) {
-      const auto* row = &rows[static_cast<std::size_t>(r)];
-      if (tokens == 1)
-        r + 1 < count ? SweepOne<Loader, kUnits, 2>(shape, in, row, sums + r)
-                      : SweepOne<Loader, kUnits, 1>(shape, in, row, sums + r);
-      else
-        r + 1 < count ? Sweep<Loader, kUnits, 2>(shape, in, row, t, tile, sums + r * tokens)
-                      : Sweep<Loader, kUnits, 1>(shape, in, row, t, tile, sums + r * tokens);
-    }
-  }
+  const auto sweep = tokens == 1 ? SweepOne<Loader, kUnits, 2> : Sweep<Loader, kUnits, 2>;
+  const auto sweep_last = tokens == 1 ? SweepOne<Loader, kUnits, 1> : Sweep<Loader, kUnits, 1>;
+  for (std::int64_t r = 0; r < count; r += 2)
+    (r + 1 < count ? sweep : sweep_last)(shape, in, &rows[static_cast<std::size_t>(r)], sums + r * tokens);
   for (std::int64_t r = 0; r < count; ++r)
     if (const auto* offsets = rows[static_cast<std::size_t>(r)].offsets)
       SubtractOffsets(in, shape.pieces(), offsets, sums + r * tokens);
@@ -385,19 +381,19 @@ PackedShape PackedShape::stream(std::int64_t cols, int bits, std::int64_t group)
   return {cols, bits, CodeForm::stream, step, step <= 32 ? 32 : 64, step * bits / 8, 0};
 }
 
-PackedShape PackedShape::blocks(std::int64_t cols, CodeForm form) {
+PackedShape PackedShape::blocks(std::int64_t cols, CodeForm form, int header) {
   assert(cols % 32 == 0 && form != CodeForm::stream);
   const int bits = form == CodeForm::halves ? 4 : 8;
-  return {cols, bits, form, 32, 32, 2 + 4 * bits, 2};
+  return {cols, bits, form, 32, 32, header + 4 * bits, header};
 }
 
-void pack_inputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int64_t first,
-                 std::int64_t count, std::int16_t* values, float* scales, float* sums) {
-  assert(x.cols == shape.cols);
+void pack_inputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int16_t* values,
+                 float* scales, float* sums) {
+  assert(x.cols == shape.cols && x.rows <= kPackedTokens);
   std::array<int, 64> place;
   for (int j = 0; j < shape.width; ++j) place[static_cast<std::size_t>(j)] = shape.place(j);
   alignas(64) std::array<float, 64> piece;
-  for (auto p = first; p < first + count; ++p)
+  for (std::int64_t p = 0; p < shape.pieces(); ++p)
     for (std::int64_t t = 0; t < x.rows; ++t) {
       piece.fill(0);
       const auto* from = x.row(t) + p * shape.step;

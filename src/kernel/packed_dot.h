@@ -22,7 +22,7 @@ namespace nearplane {
 /// How the codes of a piece lie in its bytes.
 enum class CodeForm {
   stream,        // one little-endian bit stream, unsigned (codec/pack.h)
-  halves,        // bytes i hold columns i (low 4 bits) and 16 + i (high): ggml's Q4_0
+  halves,        // bytes i hold columns i (low 4 bits) and 16 + i (high): ggml's Q4_0, Q4_1
   signed_bytes,  // two's complement: ggml's Q8_0
 };
 
@@ -43,8 +43,8 @@ struct PackedShape {
   static PackedShape stream(std::int64_t cols, int bits, std::int64_t group);
   /// Whether groups begin at whole bytes.
   static bool can_pack(std::int64_t cols, std::int64_t group) { return group >= cols || group % 8 == 0; }
-  /// Rows of ggml blocks: 32 codes each, a 16-bit scale before them.
-  static PackedShape blocks(std::int64_t cols, CodeForm form);
+  /// Rows of ggml blocks: 32 codes each, `header` bytes before them.
+  static PackedShape blocks(std::int64_t cols, CodeForm form, int header);
 
   std::int64_t pieces() const { return (cols + step - 1) / step; }
   std::int64_t count(std::int64_t piece) const { return std::min<std::int64_t>(step, cols - piece * step); }
@@ -52,7 +52,8 @@ struct PackedShape {
   int place(int j) const;
 };
 
-/// Activations of T tokens as a PackedShape cuts them.
+/// Activations of T <= kPackedTokens tokens as a PackedShape cuts them.
+inline constexpr std::int64_t kPackedTokens = 32;  // their pieces stay in the second cache
 struct PackedInputs {
   std::int64_t tokens = 0;
   const std::int16_t* values = nullptr;  // [pieces][T][width], zeros beside the columns of the piece
@@ -60,11 +61,11 @@ struct PackedInputs {
   const float* sums = nullptr;           // [T][pieces], of the values, times their scale
 };
 
-/// Pieces [first, first + count) of x [T, cols], its columns multiplied by factor[cols] if that is not nullptr, as
-/// PackedInputs: rounded to nearest, scale = largest size / 32767. A piece with a number that is not finite gets the
-/// scale NaN, one of numbers below 2^-100 counts as zeros.
-void pack_inputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int64_t first,
-                 std::int64_t count, std::int16_t* values, float* scales, float* sums);
+/// x [T, cols], its columns multiplied by factor[cols] if that is not nullptr, as PackedInputs: rounded to nearest,
+/// scale = largest size / 32767. A piece with a number that is not finite gets the scale NaN, one of numbers below
+/// 2^-100 counts as zeros.
+void pack_inputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int16_t* values,
+                 float* scales, float* sums);
 
 struct PackedRow {
   const std::byte* codes;  // followed by kPackedPadding readable bytes

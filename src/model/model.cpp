@@ -116,6 +116,10 @@ const StoredTensor& Model::tensor(const std::string& name) const {
   return file_->get(it->second);
 }
 
+std::int64_t Model::stored_row(const std::string& name, std::int64_t r) const {
+  return permuted_qk_ && is_qk(name) ? permuted_row(r, config_.head_dim) : r;
+}
+
 void Model::decode_rows(const std::string& name, std::int64_t r0, std::int64_t count, float* out) const {
   const auto& stored = tensor(name);
   const auto cols = stored.shape.back();

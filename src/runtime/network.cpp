@@ -78,6 +78,29 @@ class StoreWeights : public WeightSource {
   std::set<std::string> quantized_;
 };
 
+// A model whose file has matrices in blocks that kernels know.
+class BlockWeights : public WeightSource {
+ public:
+  explicit BlockWeights(std::shared_ptr<const Model> model) : model_(std::move(model)), decoded_(weights_of(model_)) {}
+  const ModelConfig& config() const override { return model_->config(); }
+  std::shared_ptr<const WeightRows> rows(const std::string& name) const override { return decoded_->rows(name); }
+  std::vector<float> vector(const std::string& name) const override { return decoded_->vector(name); }
+  std::unique_ptr<Linear> linear(const std::string& name, std::vector<float> bias, Compute compute) const override {
+    if (is_packed(compute)) {
+      const auto& tensor = model_->tensor(name);
+      std::vector<std::int64_t> stored_rows;
+      for (std::int64_t r = 0; r < tensor.shape[0]; ++r) stored_rows.push_back(model_->stored_row(name, r));
+      if (auto matrix = pack_blocks(tensor, std::move(stored_rows)))
+        return make_packed_linear(std::move(matrix), std::move(bias));
+    }
+    return decoded_->linear(name, std::move(bias), compute);
+  }
+
+ private:
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<WeightSource> decoded_;
+};
+
 Network open_store(const std::filesystem::path& path) {
   Network network;
   auto store = Store::open(path);
@@ -101,7 +124,7 @@ Network open_model(const std::filesystem::path& path) {
       network.linear_bytes += static_cast<std::int64_t>(tensor.bytes.size());
     }
   network.tokenizer = open_tokenizer(*model);
-  network.weights = weights_of(std::move(model));
+  network.weights = std::make_unique<BlockWeights>(std::move(model));
   return network;
 }
 

@@ -144,18 +144,27 @@ TEST(PackedLinear, EntropyCodedLevelsInBothForms) {
 TEST(PackedLinear, BlocksOfGgml) {
   Rng rng(4);
   for_every_target([&] {
-    for (const auto type : {DType::q4_0, DType::q8_0}) {
+    for (const auto type : {DType::q4_0, DType::q4_1, DType::q8_0}) {
       const auto block = dtype_info(type).block_bytes;
       std::vector<std::byte> bytes(static_cast<std::size_t>(21 * 3 * block));
       for (auto& b : bytes) b = static_cast<std::byte>(rng.below(256));
       for (std::int64_t i = 0; i < 21 * 3; ++i) {
         const auto scale = f32_to_f16(static_cast<float>(0.01 + rng.uniform()));
         std::memcpy(bytes.data() + i * block, &scale, 2);
+        if (type == DType::q4_1) std::memcpy(bytes.data() + i * block + 2, &scale, 2);
       }
       const StoredTensor tensor{"w", type, {21, 96}, bytes, "test"};
       Matrix<float> w(21, 96);
       decode_f32(type, bytes.data(), w.size(), w.data());
-      expect_product(w.view(), random_x(3, 96).view(), *make_packed_linear(pack_blocks(tensor), some_bias(21)));
+      const auto x = random_x(3, 96);
+      expect_product(w.view(), x.view(), *make_packed_linear(pack_blocks(tensor), some_bias(21)));
+      std::vector<std::int64_t> backwards;
+      Matrix<float> turned(21, 96);
+      for (std::int64_t r = 0; r < 21; ++r) {
+        backwards.push_back(20 - r);
+        std::copy_n(w.row(20 - r), 96, turned.row(r));
+      }
+      expect_product(turned.view(), x.view(), *make_packed_linear(pack_blocks(tensor, backwards), some_bias(21)));
     }
   });
 }
@@ -172,7 +181,7 @@ TEST(PackedLinear, DoesNotDependOnThreadsOrOnHowManyTokensComeAtOnce) {
 
 TEST(PackedLinear, LeavesAloneWhatItsKernelsCannotCut) {
   EXPECT_EQ(pack_integer(std::make_shared<QuantizedTensor>(random_quantized(4, 30, 4, 10, false, 1))), nullptr);
-  EXPECT_EQ(pack_blocks({"w", DType::q4_1, {1, 32}, {}, "test"}), nullptr);
+  EXPECT_EQ(pack_blocks({"w", DType::f16, {1, 32}, {}, "test"}), nullptr);
   EXPECT_EQ(pack_blocks({"w", DType::f32, {1, 32}, {}, "test"}), nullptr);
 }
 
