@@ -178,7 +178,21 @@ const std::vector<std::string>& Store::kept_names() const { return state_->kept_
 
 const QuantizedTensor& Store::layout(const std::string& name) const { return state_->layer(name).layout; }
 
-QuantizedTensor Store::quantized(const std::string& name) const { return state_->layer(name).read(); }
+std::int64_t Store::stored_bytes(const std::string& name) const {
+  std::int64_t bytes = 0;
+  for (const auto* piece : state_->layer(name).pieces)
+    if (piece != nullptr) bytes += std::ssize(piece->bytes);
+  return bytes;
+}
+
+QuantizedTensor Store::quantized(const std::string& name) const {
+  const auto& layer = state_->layer(name);
+  auto tensor = layer.read();
+  for (const auto* piece : layer.pieces)  // copied: the mapped pages would count twice
+    if (piece != nullptr)
+      for (const auto& part : state_->parts) part.release(*piece);
+  return tensor;
+}
 
 const StoredTensor& Store::kept(const std::string& name) const {
   const auto it = state_->kept.find(name);

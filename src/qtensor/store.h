@@ -59,6 +59,8 @@ class Store {
   const std::vector<std::string>& kept_names() const;
   /// Sizes and settings of a layer, without its data.
   const QuantizedTensor& layout(const std::string& name) const;
+  /// Bytes of its tensors: stored_bytes() of the layer.
+  std::int64_t stored_bytes(const std::string& name) const;
   /// Reads a layer (copies its bytes) and verifies its checksum. Error{bad_input} naming file and tensor.
   QuantizedTensor quantized(const std::string& name) const;
   /// A view into the mapped file: as in the source model.

@@ -61,6 +61,7 @@ class StoreTest : public testing::Test {
       EXPECT_EQ(store.layout(name).integer(), nullptr);
       const auto read = store.quantized(name);
       EXPECT_EQ(read.stored_bytes(), written->stored_bytes());
+      EXPECT_EQ(store.stored_bytes(name), written->stored_bytes());
       const auto x = read.decode(), y = written->decode();
       EXPECT_TRUE(std::equal(x.data(), x.data() + x.size(), y.data())) << name;
     }

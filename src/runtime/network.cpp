@@ -105,9 +105,9 @@ Network open_store(const std::filesystem::path& path) {
   Network network;
   auto store = Store::open(path);
   for (const auto& name : store.quantized_names()) {
-    const auto tensor = store.quantized(name);
-    network.linear_weights += tensor.rows() * tensor.cols();
-    network.linear_bytes += tensor.stored_bytes();
+    const auto& layout = store.layout(name);
+    network.linear_weights += layout.rows() * layout.cols();
+    network.linear_bytes += store.stored_bytes(name);
   }
   network.weights = std::make_unique<StoreWeights>(std::move(store));
   network.tokenizer = open_tokenizer(path);
