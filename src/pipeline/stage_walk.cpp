@@ -22,16 +22,17 @@ StageWalk::StageWalk(const std::shared_ptr<const Model>& model, std::span<const 
     lengths_.push_back(std::ssize(window));
     tokens.insert(tokens.end(), window.begin(), window.end());
   }
-  quantized_ = first_activations(tokens);
-  if (with_original) original_ = first_activations(tokens);
+  quantized_ = first_activations(tokens, false);
+  if (with_original) original_ = first_activations(tokens, true);
 }
 
-StageWalk::Activations StageWalk::first_activations(std::span<const Token> tokens) const {
-  const auto total = std::ssize(tokens);
+StageWalk::Activations StageWalk::first_activations(std::span<const Token> tokens, bool original) const {
+  const auto total = std::ssize(tokens), kept = original ? 0 : total;
   Activations out{.x = Matrix<float>::uninitialized(total, config_.hidden),
-                  .a = Matrix<float>::uninitialized(total, config_.heads * config_.head_dim),
-                  .m = Matrix<float>::uninitialized(total, config_.intermediate),
-                  .normed = {}};
+                  .a = Matrix<float>::uninitialized(kept, config_.heads * config_.head_dim),
+                  .m = Matrix<float>::uninitialized(kept, config_.intermediate),
+                  .normed = {},
+                  .original = original};
   embed(*weights_, tokens, out.x.view());
   return out;
 }
@@ -41,43 +42,44 @@ void StageWalk::next_block(const Decide& decide) {
   lanes_.push_back({load_block(*weights_, index_, compute_of(arithmetic_)), quantized_});
   if (original_) lanes_.push_back({load_block(*weights_, index_, compute_of(arithmetic_)), *original_});
 
+  // q/k/v and gate/up are left as the next stage is entered: their outputs are kept nowhere.
+  const Leave stay = [](Lane&, auto, auto) {};
   stage(
       config_.hidden, "q/k/v", {LinearKind::q, LinearKind::k, LinearKind::v},
       [&](Lane& lane, Lengths, auto t0, auto count) { return normed(lane.block.attention_norm, lane.at, t0, count); },
-      decide);
+      stay, decide);
   stage(
       quantized_.a.cols(), "attention output", {LinearKind::o},
       [&](Lane& lane, Lengths lengths, auto t0, auto count) {
-        const auto a = lane.at.a.view().rows_at(t0, count);
+        const auto a = lane.at.rows_of(lane.at.a, t0, count);
         attend(lane.block, config_, lengths, normed(lane.block.attention_norm, lane.at, t0, count), a, {});
         return MatrixView<const float>(a);
+      },
+      [&](Lane& lane, auto t0, auto count) {
+        add_attention(lane.block, lane.at.rows_of(lane.at.a, t0, count), lane.at.x.view().rows_at(t0, count));
       },
       decide);
   stage(
       config_.hidden, "gate/up", {LinearKind::gate, LinearKind::up},
-      [&](Lane& lane, Lengths, auto t0, auto count) {
-        add_attention(lane.block, lane.at.a.view().rows_at(t0, count), lane.at.x.view().rows_at(t0, count));
-        return normed(lane.block.mlp_norm, lane.at, t0, count);
-      },
+      [&](Lane& lane, Lengths, auto t0, auto count) { return normed(lane.block.mlp_norm, lane.at, t0, count); }, stay,
       decide);
   stage(
       config_.intermediate, "down", {LinearKind::down},
       [&](Lane& lane, Lengths, auto t0, auto count) {
-        const auto m = lane.at.m.view().rows_at(t0, count);
+        const auto m = lane.at.rows_of(lane.at.m, t0, count);
         gate_up(lane.block, normed(lane.block.mlp_norm, lane.at, t0, count), m);
         return MatrixView<const float>(m);
       },
+      [&](Lane& lane, auto t0, auto count) {
+        if (index_ + 1 == config_.layers) return;  // nobody asks for the outputs of the last block
+        add_mlp(lane.block, lane.at.rows_of(lane.at.m, t0, count), lane.at.x.view().rows_at(t0, count));
+      },
       decide);
-
-  if (++index_ == config_.layers) return;
-  each_chunk([&](Lengths, auto t0, auto count) {
-    for (auto& lane : lanes_)
-      add_mlp(lane.block, lane.at.m.view().rows_at(t0, count), lane.at.x.view().rows_at(t0, count));
-  });
+  ++index_;
 }
 
 void StageWalk::stage(std::int64_t inputs, const char* what, std::initializer_list<LinearKind> kinds,
-                      const Enter& enter, const Decide& decide) {
+                      const Enter& enter, const Leave& leave, const Decide& decide) {
   const auto where = fmt::format("{}: block {}, input of {}", model_->path().string(), index_, what);
   Gram gram(inputs, arithmetic_);
   std::optional<DriftGram> drift;
@@ -85,9 +87,12 @@ void StageWalk::stage(std::int64_t inputs, const char* what, std::initializer_li
   each_chunk([&](Lengths lengths, auto t0, auto count) {
     const auto arriving = enter(lanes_[0], lengths, t0, count);
     gram.add(arriving, where);
-    if (drift) drift->add(arriving, enter(lanes_[1], lengths, t0, count), where);
+    if (!drift) return;
+    drift->add(arriving, enter(lanes_[1], lengths, t0, count), where);
+    leave(lanes_[1], t0, count);
   });
   decide(lanes_[0].block, Kinds(kinds.begin(), kinds.size()), gram, drift ? &*drift : nullptr);
+  each_chunk([&](Lengths, auto t0, auto count) { leave(lanes_[0], t0, count); });
 }
 
 template <class F>
@@ -105,8 +110,7 @@ void StageWalk::each_chunk(const F& body) const {
 
 MatrixView<const float> StageWalk::normed(std::span<const float> weight, Activations& at, std::int64_t t0,
                                           std::int64_t count) {
-  if (at.normed.rows() < count) at.normed = Matrix<float>::uninitialized(count, config_.hidden);
-  const auto out = at.normed.view().rows_at(0, count);
+  const auto out = Activations::chunk_of(at.normed, count, config_.hidden);
   rms_norm(at.x.view().rows_at(t0, count), weight, config_.rms_eps, out);
   return out;
 }

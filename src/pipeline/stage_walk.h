@@ -3,8 +3,8 @@
 // other linear layers into the block; the tokens then go on through those, each linear layer applied once per token.
 // With the original model beside: a second set of activations goes through the original weights, and what the inputs
 // lost against it is summed, too.
-// Memory: [T, d] activations, [T, heads x head_dim] and [T, f] stage inputs (twice with the original), the sums of one
-// stage.
+// Memory: [T, d] activations (twice with the original), [T, heads x head_dim] and [T, f] stage inputs, the sums of one
+// stage. The original weights need not wait for a decision, so the inputs that they meet are kept for one chunk only.
 #pragma once
 
 #include <functional>
@@ -39,7 +39,17 @@ class StageWalk {
 
  private:
   struct Activations {
-    Matrix<float> x, a, m, normed;
+    Matrix<float> x, a, m, normed;  // a, m: stage inputs, of all tokens or, if original, of a chunk
+    bool original = false;
+
+    MatrixView<float> rows_of(Matrix<float>& inputs, std::int64_t t0, std::int64_t count) {
+      if (!original) return inputs.view().rows_at(t0, count);
+      return chunk_of(inputs, count, inputs.cols());
+    }
+    static MatrixView<float> chunk_of(Matrix<float>& inputs, std::int64_t count, std::int64_t cols) {
+      if (inputs.rows() < count) inputs = Matrix<float>::uninitialized(count, cols);
+      return inputs.view().rows_at(0, count);
+    }
   };
   // What goes through a block: the weights it meets there and its activations.
   struct Lane {
@@ -51,9 +61,12 @@ class StageWalk {
   using Enter =
       std::function<MatrixView<const float>(Lane& lane, Lengths lengths, std::int64_t t0, std::int64_t count)>;
 
-  Activations first_activations(std::span<const Token> tokens) const;
+  // Applies the weights of a stage to its inputs of tokens [t0, t0 + count).
+  using Leave = std::function<void(Lane& lane, std::int64_t t0, std::int64_t count)>;
+
+  Activations first_activations(std::span<const Token> tokens, bool original) const;
   void stage(std::int64_t inputs, const char* what, std::initializer_list<LinearKind> kinds, const Enter& enter,
-             const Decide& decide);
+             const Leave& leave, const Decide& decide);
   template <class F>
   void each_chunk(const F& body) const;
   MatrixView<const float> normed(std::span<const float> weight, Activations& at, std::int64_t t0, std::int64_t count);
