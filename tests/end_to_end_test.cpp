@@ -273,6 +273,13 @@ TEST_F(EndToEnd, MixedBitsMeetTheirSizeAndFusedLayersAgree) {
   options.threads = 3;
   quantize(model, store("three"), options, quiet);
   EXPECT_EQ(contents(store("one")), contents(store("three")));
+
+  options.mix_apart = true;
+  const auto apart = quantize(model, store("apart"), options, quiet);
+  EXPECT_LE(apart.bits_per_weight(), 4.5);
+  EXPECT_LT(apart.predicted_kl, result.predicted_kl);  // more to choose from
+  const auto differ = [&](std::size_t i, std::size_t j) { return apart.layers[i].bits != apart.layers[j].bits; };
+  EXPECT_TRUE(differ(0, 2) || differ(1, 2) || differ(4, 5) || differ(7, 9) || differ(8, 9) || differ(11, 12));
 }
 
 TEST_F(EndToEnd, OneSlopeMeetsTheSizeOfTheWholeAndForecastsItsKL) {

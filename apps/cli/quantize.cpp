@@ -126,6 +126,9 @@ void add_quantize(CLI::App& program, Action& action) {
                               "stored bits per weight on average; each layer gets 2, 3, 4, 5 or 8 bits by what the "
                               "model's output feels of its error")
                   ->excludes(bits);
+  app->add_flag("--mix-apart", options.mix_apart,
+                "layers that other engines fuse, q/k/v and gate/up, may have different bits: better, for this program")
+      ->needs(mix);
   app->add_option_function<std::string>(
          "--slope", [arguments](const std::string& text) { arguments->slope = text == "one"; },
          "of entropy-coded methods: 'one' for the model gives bits to rows and layers by what the model's output "

@@ -92,7 +92,7 @@ std::map<std::string, LayerBits> mix_bits(const std::shared_ptr<const Model>& mo
                                           Observer& observer) {
   std::vector<std::vector<Curve>> units;
   look_ahead(model, network, windows, options, observer, [&](const LayerAhead& layer, const std::vector<double>& f) {
-    if (layer.opens_stage) units.emplace_back();
+    if (layer.opens_stage || options.mix_apart) units.emplace_back();
     units.back().push_back(try_bits(layer, f, options.grid));
   });
   std::vector<std::vector<BitChoice>> choices;

@@ -1,7 +1,7 @@
 // Bits of each layer from what the model feels of its error, at a given size of the whole.
 // Problem: min over bits in {2, 3, 4, 5, 8} per unit of the predicted KL 1/2 sum_i f_i E_i / T (calib/sensitivity.h)
-// subject to stored bytes. A unit is a set of layers that share their inputs (q/k/v; o; gate/up; down): engines fuse
-// them and need one setting.
+// subject to stored bytes. A unit is a set of layers that share their inputs (q/k/v; o; gate/up; down): other engines
+// fuse them and need one setting. With options.mix_apart it is a layer.
 // E_i is measured, not modelled: an even sample of each layer's rows is quantized at each of the bits under the Gram
 // matrix of the unquantized model, without alternation or beam, and extrapolated in proportion to f_i |w_i|^2.
 // Source: docs/methods/mixing.md. Cost: a look ahead (pipeline/look_ahead.h) and about one quantization of the model.

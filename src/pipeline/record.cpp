@@ -74,6 +74,7 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
             {"tokens", result.calibration_tokens}}},
           {"drift", drift_json(options.drift)},
           {"mix", options.mix},
+          {"mix_apart", options.mix_apart},
           {"slope", options.slope},
           {"predicted_kl", result.predicted_kl},
           {"arithmetic", name_of(kArithmetics, options.arithmetic)},
