@@ -104,7 +104,7 @@ void add_inference_options(CLI::App& app, int& threads, Arithmetic& arithmetic) 
   const auto preset = arithmetic == Arithmetic::packed ? "packed" : "f32";
   auto* choice = add_choice(app, "--arithmetic", arithmetic, kNames,
                             fmt::format("packed: with the codes of a store, inputs as 16-bit integers; expanded: the "
-                                        "same, entropy-coded layers as bytes; f32, bf16: decoded ({})",
+                                        "same, entropy-coded layers in 4 to 8 bits; f32, bf16: decoded ({})",
                                         preset));
   app.add_flag_callback(
          "--expand", [&arithmetic] { arithmetic = Arithmetic::expanded; }, "the same as --arithmetic expanded")

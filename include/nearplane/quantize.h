@@ -50,7 +50,7 @@ enum class Arithmetic {
   bf16,  // decoded, weights and inputs rounded to bf16, sums f32
   // Only to generate and evaluate, and only where a store has packed codes; elsewhere f32:
   packed,    // with the codes themselves, inputs as integers of 16 bits with a scale for at most 64 of them
-  expanded,  // the same, entropy-coded levels as a byte each: faster, more memory
+  expanded,  // the same, entropy-coded levels as 4 to 8 bits each: faster, more memory
 };
 
 /// How one linear layer becomes integers.

@@ -6,13 +6,16 @@
 #include <cstdlib>
 
 #include "base/threads.h"
+#include "codec/pack.h"
 #include "codec/tuple_stream.h"
 #include "runtime/packed_matrix.h"
 
 namespace nearplane {
 namespace {
 
-constexpr std::int64_t kByteStride = 128;  // behind a row of decoded bytes: room for kPackedPadding and tuples
+constexpr std::int64_t kByteStride = 128;   // behind a row of decoded bytes: room for kPackedPadding and tuples
+constexpr int kLeastBits = 4;               // of expanded points,
+constexpr double kMostOutside = 1.0 / 512;  //   so many of which may need a correction: 16 bytes, some nanoseconds
 constexpr std::int64_t kFitLevels = 1 << 17;
 constexpr double kSlack = 0.02;  // of bits, for tuples that decode faster
 constexpr int kTableBits = 13;   // of the tables of all states together: 32 KB stay near the core
@@ -21,8 +24,9 @@ const std::string kWhere = "levels in memory";
 
 class PackedSteps : public PackedMatrix {
  public:
-  explicit PackedSteps(const CodedTensor& t)
-      : PackedMatrix(t.rows, PackedShape::stream(t.cols, 8, t.cols)),
+  // Rows of codes of `bits` bits: points, made unsigned.
+  PackedSteps(const CodedTensor& t, int bits)
+      : PackedMatrix(t.rows, PackedShape::stream(t.cols, bits, t.cols)),
         columns_(static_cast<std::size_t>(t.cols), t.step),
         ones_(static_cast<std::size_t>(shape().pieces()), 1.0f) {
     for (std::size_t j = 0; j < t.column_steps.size(); ++j) columns_[j] = t.step * step_scale(t.column_steps[j]);
@@ -42,12 +46,12 @@ class PackedSteps : public PackedMatrix {
 
  protected:
   virtual std::span<const Correction> corrections(std::int64_t r) const = 0;
-  // Offsets of rows whose bytes are points plus `zero`.
+  // Of codes that are points plus `zero`.
   std::vector<float> offsets(int zero) const {
     return std::vector<float>(static_cast<std::size_t>(shape().pieces()), static_cast<float>(zero));
   }
-  PackedRow row(const std::uint8_t* bytes, const std::vector<float>& offsets) const {
-    return {reinterpret_cast<const std::byte*>(bytes), ones_.data(), offsets.data()};
+  PackedRow row(const std::byte* codes, const std::vector<float>& offsets) const {
+    return {codes, ones_.data(), offsets.data()};
   }
 
  private:
@@ -59,7 +63,7 @@ class PackedSteps : public PackedMatrix {
 class PackedTuples : public PackedSteps {
  public:
   PackedTuples(const CodedTensor& t, std::vector<std::byte> bytes)
-      : PackedSteps(t),
+      : PackedSteps(t, 8),
         bytes_(std::move(bytes)),
         reader_(bytes_, kWhere),
         offsets_(offsets(reader_.code().zero_point())) {}
@@ -70,7 +74,7 @@ class PackedTuples : public PackedSteps {
     tile.rows.resize(static_cast<std::size_t>(count));
     reader_.decode_bytes(first, count, tile.codes.data(), stride);
     for (std::int64_t i = 0; i < count; ++i)
-      tile.rows[static_cast<std::size_t>(i)] = row(tile.codes.data() + i * stride, offsets_);
+      tile.rows[static_cast<std::size_t>(i)] = row(std::as_bytes(std::span(tile.codes)).data() + i * stride, offsets_);
   }
 
  private:
@@ -81,45 +85,81 @@ class PackedTuples : public PackedSteps {
   std::vector<float> offsets_;
 };
 
-class PackedBytes : public PackedSteps {
+// Points of a block of rows.
+std::vector<std::int32_t> decode_points(const LevelReader& reader, std::int64_t block) {
+  const auto first = block * kLevelBlockRows, count = std::min(kLevelBlockRows, reader.rows() - first);
+  std::vector<std::int32_t> points(static_cast<std::size_t>(count * reader.cols()));
+  reader.decode(first, count, points.data());
+  return points;
+}
+
+std::int64_t block_count(const LevelReader& reader) { return (reader.rows() + kLevelBlockRows - 1) / kLevelBlockRows; }
+
+// The fewest bits that hold nearly all points of a few blocks.
+int bits_of(const LevelReader& reader) {
+  std::int64_t outside[9] = {}, seen = 0;  // [bits]
+  const auto blocks = block_count(reader), some = std::min<std::int64_t>(blocks, 4);
+  for (std::int64_t i = 0; i < some; ++i)
+    for (const auto point : decode_points(reader, i * blocks / some)) {
+      ++seen;
+      for (int bits = kLeastBits; bits < 8; ++bits)
+        outside[bits] += point < -(1 << (bits - 1)) || point >= 1 << (bits - 1);
+    }
+  int bits = kLeastBits;
+  while (bits < 8 && static_cast<double>(outside[bits]) > kMostOutside * static_cast<double>(seen)) ++bits;
+  return bits;
+}
+
+class PackedPoints : public PackedSteps {
  public:
-  explicit PackedBytes(const CodedTensor& t) : PackedSteps(t), stride_(t.cols), offsets_(offsets(kZero)) {
-    bytes_.resize(static_cast<std::size_t>(t.rows * stride_ + kPackedPadding));
-    std::vector<std::vector<Correction>> corrections((static_cast<std::size_t>(t.rows) + kLevelBlockRows - 1) /
-                                                     kLevelBlockRows);
+  PackedPoints(const CodedTensor& t, int bits)
+      : PackedSteps(t, bits), row_bytes_(packed_row_bytes(t.cols, bits)), offsets_(offsets(1 << (bits - 1))) {
+    codes_.resize(static_cast<std::size_t>(t.rows * row_bytes_ + kPackedPadding));
+    std::vector<std::vector<Correction>> corrections(static_cast<std::size_t>(block_count(*t.levels)));
     parallel_for(std::ssize(corrections), [&](std::int64_t block) {
-      const auto first = block * kLevelBlockRows, count = std::min(kLevelBlockRows, t.rows - first);
-      std::vector<std::int32_t> points(static_cast<std::size_t>(count * t.cols));
-      t.levels->decode(first, count, points.data());
-      for (std::size_t i = 0; i < points.size(); ++i) {
-        const auto held = std::clamp(points[i], -kZero, 255 - kZero);
-        const auto place = first * t.cols + static_cast<std::int64_t>(i);
-        bytes_[static_cast<std::size_t>(place)] = static_cast<std::uint8_t>(held + kZero);
-        if (held != points[i]) corrections[static_cast<std::size_t>(block)].push_back({place, points[i] - held});
-      }
+      const auto points = decode_points(*t.levels, block);
+      pack(points, block * kLevelBlockRows, bits, corrections[static_cast<std::size_t>(block)]);
     });
-    for (const auto& block : corrections) corrections_.insert(corrections_.end(), block.begin(), block.end());
+    ends_.push_back(0);
+    for (const auto& block : corrections)
+      for (const auto& correction : block) {
+        ends_.resize(static_cast<std::size_t>(correction.place / t.cols + 1), corrections_.size());
+        corrections_.push_back(correction);
+      }
+    ends_.resize(static_cast<std::size_t>(t.rows + 1), corrections_.size());
   }
 
   void open(std::int64_t first, std::int64_t count, PackedTile& tile) const override {
     tile.rows.resize(static_cast<std::size_t>(count));
     for (std::int64_t i = 0; i < count; ++i)
-      tile.rows[static_cast<std::size_t>(i)] = row(bytes_.data() + (first + i) * stride_, offsets_);
+      tile.rows[static_cast<std::size_t>(i)] = row(codes_.data() + (first + i) * row_bytes_, offsets_);
   }
 
  private:
-  static constexpr int kZero = 128;
   std::span<const Correction> corrections(std::int64_t r) const override {
-    const auto from = [&](std::int64_t place) {
-      return std::lower_bound(corrections_.begin(), corrections_.end(), place,
-                              [](const Correction& c, std::int64_t p) { return c.place < p; });
-    };
-    return {from(r * shape().cols), from((r + 1) * shape().cols)};
+    const auto begin = ends_[static_cast<std::size_t>(r)];
+    return std::span(corrections_).subspan(begin, ends_[static_cast<std::size_t>(r + 1)] - begin);
   }
 
-  std::int64_t stride_;
-  std::vector<std::uint8_t> bytes_;
+  // Rows from `row` on; what they cannot hold goes to `corrections`.
+  void pack(std::span<const std::int32_t> points, std::int64_t row, int bits, std::vector<Correction>& corrections) {
+    const auto cols = static_cast<std::size_t>(shape().cols);
+    const int half = 1 << (bits - 1);
+    std::vector<std::uint8_t> codes(cols);
+    for (std::size_t begin = 0; begin < points.size(); begin += cols, ++row) {
+      for (std::size_t j = 0; j < cols; ++j) {
+        const auto point = points[begin + j], held = std::clamp(point, -half, half - 1);
+        codes[j] = static_cast<std::uint8_t>(held + half);
+        if (held != point) corrections.push_back({row * shape().cols + static_cast<std::int64_t>(j), point - held});
+      }
+      pack_row(codes, bits, codes_.data() + row * row_bytes_);
+    }
+  }
+
+  std::int64_t row_bytes_;
+  std::vector<std::byte> codes_;
   std::vector<Correction> corrections_;  // by place
+  std::vector<std::size_t> ends_;        // [rows + 1], where the corrections of a row begin
   std::vector<float> offsets_;
 };
 
@@ -150,7 +190,7 @@ TupleCode fit_code(std::span<const std::int32_t> levels, const LevelReader& read
 }  // namespace
 
 std::unique_ptr<PackedMatrix> pack_coded(const CodedTensor& tensor, CodedForm form) {
-  if (form == CodedForm::expanded) return std::make_unique<PackedBytes>(tensor);
+  if (form == CodedForm::expanded) return std::make_unique<PackedPoints>(tensor, bits_of(*tensor.levels));
   const auto& reader = *tensor.levels;
   const auto levels = decode_levels(reader);
   const auto big = [](std::int32_t z) { return std::abs(z) > kMaxTupleLevel; };

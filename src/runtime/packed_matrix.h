@@ -85,7 +85,7 @@ class PackedCodes {
 /// How entropy-coded layers are held.
 enum class CodedForm {
   tuples,    // as code words of tuples: about their size in the file, decoded with every product
-  expanded,  // as bytes
+  expanded,  // as 4 to 8 bits for each point: faster
 };
 
 /// Integer codes; nullptr where groups of scales do not begin at whole bytes.
