@@ -400,6 +400,25 @@ TEST_F(EndToEnd, TextEndsBeforeAStopTextAndAtEndTokens) {
   EXPECT_EQ(ended.text, "");
 }
 
+TEST_F(EndToEnd, PackedCodesPredictWhatDecodedWeightsDo) {
+  const auto model = text_model(folder, "llama");
+  for (const auto method : {Method::nearest_plane, Method::ssqr, Method::hptq, Method::trellis, Method::quip}) {
+    auto options = small_options(text);
+    options.grid.method = method;
+    if (method == Method::ssqr) options.grid.bits = 4.5, options.grid.group = 0;
+    const auto path = store(("method" + std::to_string(static_cast<int>(method))).c_str());
+    quantize(model, path, options, quiet);
+    auto evaluation = small_evaluation(other_text, model);
+    const auto exact = evaluate(path, evaluation, quiet);
+    for (const auto arithmetic : {Arithmetic::packed, Arithmetic::expanded}) {
+      evaluation.arithmetic = arithmetic;
+      const auto packed = evaluate(path, evaluation, quiet);
+      EXPECT_NEAR(packed.perplexity / exact.perplexity, 1, 1e-4);
+      EXPECT_NEAR(packed.kl / exact.kl, 1, 1e-3);
+    }
+  }
+}
+
 TEST_F(EndToEnd, AConversationKeepsItsHistory) {
   const auto model = text_model(folder, "llama");
   add_chat_template(model);
