@@ -169,33 +169,53 @@ struct Cursor {
       if (distance > 0) ahead = (kAhead + distance - 1) / distance * distance;
     }
   }
-  HWY_INLINE void Next() {
-    for (int r = 0; r < kRows; ++r) hwy::Prefetch(codes[r] + ahead), codes[r] += step, ++scales[r];
+  // Fetches what lies ahead of the next `pieces`: the same place of rows that come later, if rows follow each other.
+  HWY_INLINE void Fetch(std::int64_t pieces) const {
+    for (int r = 0; r < kRows; ++r)
+      for (std::int64_t byte = 0; byte < pieces * step; byte += kLine) hwy::Prefetch(codes[r] + ahead + byte);
   }
-  // Bytes to fetch ahead, about: to the same place of rows that come later, if rows follow each other in memory.
-  static constexpr std::int64_t kAhead = 1024;
+  HWY_INLINE void Next() {
+    for (int r = 0; r < kRows; ++r) codes[r] += step, ++scales[r];
+  }
+  static constexpr std::int64_t kAhead = 2048, kLine = 64;  // bytes
   const std::uint8_t* codes[kRows];
   const float* scales[kRows];
   std::int64_t step, ahead = 0;
 };
 
-// One token.
+constexpr int kFetch = 8;  // pieces whose successors are fetched at a time
+
+// One token, pieces [p, p + count) with count <= kFetch.
 template <class Loader, int kUnits, int kRows>
-void SweepOne(const PackedShape& shape, const PackedInputs& in, const PackedRow* rows, float* sums) {
+HWY_INLINE void SweepPieces(const PackedInputs& in, std::int64_t p, std::int64_t count, Cursor<kRows>& at,
+                            hn::Vec<DF> (&sum)[kRows]) {
   constexpr int kWidth = 16 * kUnits;
   const DF df;
-  Cursor<kRows> at(shape, rows);
-  hn::Vec<DF> sum[kRows];
-  for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(df);
-  const auto* x = in.values;
-  for (std::int64_t p = 0, pieces = shape.pieces(); p < pieces; ++p, x += kWidth, at.Next()) {
-    const auto x_scale = hn::Set(df, in.scales[p]);
+  HWY_ALIGN float factors[kRows][kFetch];
+  at.Fetch(count);
+  for (int r = 0; r < kRows; ++r)
+    for (std::int64_t i = 0; i < count; ++i) factors[r][i] = at.scales[r][i] * in.scales[p + i];
+  const auto* x = in.values + p * kWidth;
+  for (std::int64_t i = 0; i < count; ++i, x += kWidth, at.Next()) {
     V16 w[kRows][kWidth / kLanes];
     hn::Vec<DF> part[kRows];
     for (int r = 0; r < kRows; ++r) Loader::template Load<kUnits>(at.codes[r], w[r]);
     Dot(w, x, part);
-    for (int r = 0; r < kRows; ++r) sum[r] = hn::MulAdd(hn::Mul(hn::Set(df, *at.scales[r]), x_scale), part[r], sum[r]);
+    for (int r = 0; r < kRows; ++r) sum[r] = hn::MulAdd(hn::Set(df, factors[r][i]), part[r], sum[r]);
   }
+}
+
+// One token.
+template <class Loader, int kUnits, int kRows>
+void SweepOne(const PackedShape& shape, const PackedInputs& in, const PackedRow* rows, float* sums) {
+  const DF df;
+  Cursor<kRows> at(shape, rows);
+  hn::Vec<DF> sum[kRows];
+  for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(df);
+  const auto pieces = shape.pieces();
+  std::int64_t p = 0;
+  for (; p + kFetch <= pieces; p += kFetch) SweepPieces<Loader, kUnits>(in, p, kFetch, at, sum);
+  if (p < pieces) SweepPieces<Loader, kUnits>(in, p, pieces - p, at, sum);
   for (int r = 0; r < kRows; ++r) sums[r] = hn::GetLane(hn::SumOfLanes(df, sum[r]));
 }
 

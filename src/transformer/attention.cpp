@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "kernel/few_rows.h"
 #include "kernel/gemm.h"
 #include "transformer/attention_tile.h"
 #include "transformer/scratch.h"
@@ -13,6 +14,7 @@
 namespace nearplane {
 namespace {
 
+constexpr std::int64_t kFewRows = 8;  // up to here a GEMM packs more than it multiplies: one token, mostly
 constexpr auto kQueries = AttentionTile::kQueries, kKeys = AttentionTile::kKeys;
 
 // The running softmax of one tile over all keys it may see.
@@ -50,12 +52,18 @@ class RunningSoftmax {
     const auto& k = sequence_.keys;
     const auto& v = sequence_.values;
     const auto column = tile_.key_column();
-    gemm_nt(rows_, keys, dim_, 1.0f, queries_, dim_, k.row(k0) + column, k.stride, 0.0f, scores_, keys);
+    if (rows_ <= kFewRows)
+      few_rows_nt(rows_, keys, dim_, queries_, dim_, k.row(k0) + column, k.stride, scores_, keys);
+    else
+      gemm_nt(rows_, keys, dim_, 1.0f, queries_, dim_, k.row(k0) + column, k.stride, 0.0f, scores_, keys);
     for (std::int64_t row = 0; row < rows_; ++row) {
       const auto [begin, end] = tile_.visible(row, k0, keys);
       soften(row, scores_ + row * keys, begin, end, keys);
     }
-    gemm_nn(rows_, dim_, keys, 1.0f, scores_, keys, v.row(k0) + column, v.stride, 1.0f, sums_, dim_);
+    if (rows_ <= kFewRows)
+      few_rows_nn(rows_, dim_, keys, scores_, keys, v.row(k0) + column, v.stride, sums_, dim_);
+    else
+      gemm_nn(rows_, dim_, keys, 1.0f, scores_, keys, v.row(k0) + column, v.stride, 1.0f, sums_, dim_);
   }
 
   // Scores of one row to unnormalised weights: zero outside [begin, end), relative to the largest score so far inside.
