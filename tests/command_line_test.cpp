@@ -106,6 +106,24 @@ TEST_F(CommandLine, QuantizesMeasuresRunsInspectsAndExports) {
   EXPECT_FALSE(fs::exists(folder.path() / "refused"));
 }
 
+TEST_F(CommandLine, SaysWhatAnEmbeddingInEightBitsCosts) {
+  const auto quantized = run(quantize({"--bits", "4", "--embedding-bits", "8"}));
+  ASSERT_EQ(quantized.code, 0) << quantized.err;
+  const auto inspected = run({"inspect", store});
+  EXPECT_EQ(inspected.code, 0) << inspected.err;
+  for (const char* name : {"model.embed_tokens", "lm_head"}) {
+    const auto line = std::string(name) + ": 128 x 32, 8.500 bits per weight, relative error ";
+    EXPECT_NE(quantized.out.find(line), std::string::npos) << quantized.out;
+    EXPECT_NE(inspected.out.find(line), std::string::npos) << inspected.out;
+  }
+  EXPECT_NE(quantized.out.find(", 4352 bytes\n"), std::string::npos) << quantized.out;
+  const auto record = read_json(store / "record.json");
+  EXPECT_EQ(record["embedding_bits"], 8);
+  EXPECT_EQ(record["embeddings"][1]["name"], "lm_head");
+  EXPECT_EQ(record["embeddings"][1]["stored_bytes"], 4352);
+  EXPECT_EQ(record["embeddings"][1]["bits_per_weight"], 8.5);
+}
+
 TEST_F(CommandLine, BadInputExitsWithTwoAndOneMessage) {
   const auto missing = run({"quantize", folder.path() / "absent", "-o", store});
   EXPECT_EQ(missing.code, 2);
@@ -116,6 +134,7 @@ TEST_F(CommandLine, BadInputExitsWithTwoAndOneMessage) {
   EXPECT_EQ(run(quantize({"--bits", "12"})).code, 2);
   EXPECT_EQ(run(quantize({"--method", "magic"})).code, 2);
   EXPECT_EQ(run(quantize({"--drift", "some"})).code, 2);
+  EXPECT_EQ(run(quantize({"--embedding-bits", "16"})).code, 2);
   EXPECT_EQ(run(quantize({"--method", "trellis", "--slope", "two"})).code, 2);
   EXPECT_EQ(run(quantize({"--mix", "3", "--bits", "3"})).code, 2);
   EXPECT_EQ(run(quantize({"--mix", "3", "--export", "gptq"})).code, 2);

@@ -510,6 +510,70 @@ TEST_F(EndToEnd, InspectionShowsWhatTheStoreHolds) {
   EXPECT_EQ(inspect(model).kind, "safetensors");
 }
 
+TEST_F(EndToEnd, EmbeddingAndHeadInEightBitsServeEveryUse) {
+  for (const char* name : {"llama-bias", "smollm-tied"}) {
+    SCOPED_TRACE(name);
+    const auto model = text_model(folder, name);
+    auto options = small_options(text);
+    options.grid.group = 16;
+    options.grid.bits = 4;
+    options.threads = 1;
+    const auto plain = quantize(model, store("plain"), options, quiet);
+    EXPECT_TRUE(plain.embeddings.empty());
+    options.embedding_bits = 8;
+    const auto result = quantize(model, store("s"), options, quiet);
+    const bool tied = std::string_view(name) == "smollm-tied";
+    ASSERT_EQ(result.embeddings.size(), tied ? 1u : 2u);
+    EXPECT_EQ(result.embeddings.front().name, "model.embed_tokens");
+    EXPECT_EQ(result.embeddings.back().name, tied ? "model.embed_tokens" : "lm_head");
+    for (const auto& embedding : result.embeddings) {
+      EXPECT_EQ(embedding.rows, 128);
+      EXPECT_EQ(embedding.stored_bytes, 128 * (embedding.cols + 2));
+      EXPECT_GT(embedding.error, 1e-6);
+      EXPECT_LT(embedding.error, 1e-4);
+    }
+
+    // The layers are what they were.
+    EXPECT_EQ(result.stored_bytes, plain.stored_bytes);
+    EXPECT_EQ(result.weights, plain.weights);
+    for (const char* part : {"block-00000.safetensors", "block-00001.safetensors"})
+      EXPECT_EQ(read_file(store("s") / part), read_file(store("plain") / part));
+    const auto inspection = inspect(store("s")), without = inspect(store("plain"));
+    EXPECT_EQ(inspection.linear_bytes, without.linear_bytes);
+    EXPECT_EQ(inspection.parts, without.parts);
+    ASSERT_EQ(inspection.embeddings.size(), result.embeddings.size());
+    EXPECT_EQ(inspection.embeddings.back().name, result.embeddings.back().name);
+    EXPECT_EQ(inspection.embeddings.back().error, result.embeddings.back().error);
+    EXPECT_EQ(inspection.embeddings.back().stored_bytes, result.embeddings.back().stored_bytes);
+
+    const auto measured = evaluate(store("s"), small_evaluation(other_text, store("plain")), quiet);
+    EXPECT_LT(measured.kl, 1e-3);
+    EXPECT_NEAR(measured.bits_per_weight, plain.bits_per_weight(), 1e-12);
+    auto packed = small_evaluation(other_text, store("s"));
+    packed.arithmetic = Arithmetic::packed;
+    EXPECT_NEAR(evaluate(store("s"), packed, quiet).perplexity / measured.perplexity, 1, 1e-4);
+
+    GenerateOptions few;
+    few.tokens = 10;
+    const auto said = [&](Arithmetic arithmetic) {
+      return Generator(store("s"), arithmetic).generate("hello", few, [](std::string_view) { return true; }).text;
+    };
+    EXPECT_EQ(said(Arithmetic::packed), said(Arithmetic::f32));
+
+    export_store(store("s"), ExportFormat::compressed_tensors, store("out"), quiet);
+    const auto exported = open_safetensors(store("out"));
+    const auto decoded = Store::open(store("s")).quantized("model.embed_tokens").decode();
+    const auto& embedding = exported.get("model.embed_tokens.weight");
+    EXPECT_EQ(embedding.dtype, DType::f32);
+    EXPECT_TRUE(std::ranges::equal(embedding.bytes, std::as_bytes(decoded.span())));
+
+    options.threads = 3;
+    quantize(model, store("three"), options, quiet);
+    EXPECT_EQ(contents(store("three")), contents(store("s")));
+    for (const char* made : {"plain", "s", "out", "three"}) fs::remove_all(store(made));
+  }
+}
+
 TEST_F(EndToEnd, CancellingLeavesNothing) {
   struct Impatient : Observer {
     mutable int asked = 0;
@@ -540,6 +604,19 @@ class BadInput : public EndToEnd {
     stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));
     ASSERT_TRUE(stream.good());
   }
+  // The weight in row 5, column 7 of an F32 tensor with 32 columns.
+  void patch_weight(const char* name, float value) {
+    std::int64_t at = 4 * (5 * 32 + 7);
+    {
+      const auto file = open_safetensors(model);
+      const auto data = file.tensors().front().bytes.data();  // what is before it in the file is the header
+      std::int64_t data_bytes = 0;
+      for (const auto& t : file.tensors()) data_bytes += std::ssize(t.bytes);
+      at += static_cast<std::int64_t>(fs::file_size(model / "model.safetensors")) - data_bytes +
+            (file.get(name).bytes.data() - data);
+    }
+    patch("model.safetensors", at, &value, sizeof value);
+  }
   void patch_config(const char* key, const Json& value) {
     auto config = read_json(model / "config.json");
     config[key] = value;
@@ -567,6 +644,9 @@ TEST_F(BadInput, OptionsOutOfRange) {
   options = small_options(text);
   options.calibration.length = 1000;
   refused(ErrorCode::bad_input, {"length", "1000", "256"}, options);
+  options = small_options(text);
+  options.embedding_bits = 4;
+  refused(ErrorCode::bad_input, {"embedding-bits", "4", "8", "0 (kept"}, options);
 }
 
 TEST_F(BadInput, OptionsThatAPublishedBaselineDoesNotTake) {
@@ -618,19 +698,17 @@ TEST_F(BadInput, CalibrationTextThatIsEmptyTooShortOrMissing) {
 }
 
 TEST_F(BadInput, ANaNAmongTheWeightsIsNamed) {
-  std::int64_t at = 4 * (5 * 32 + 7);  // row 5, column 7
-  {
-    const auto file = open_safetensors(model);
-    const auto& tensor = file.get("model.layers.1.mlp.up_proj.weight");
-    const auto data = file.tensors().front().bytes.data();  // what is before it in the file is the header
-    std::int64_t data_bytes = 0;
-    for (const auto& t : file.tensors()) data_bytes += std::ssize(t.bytes);
-    at += static_cast<std::int64_t>(fs::file_size(model / "model.safetensors")) - data_bytes +
-          (tensor.bytes.data() - data);
-  }
-  const float nan = NAN;
-  patch("model.safetensors", at, &nan, sizeof nan);
+  patch_weight("model.layers.1.mlp.up_proj.weight", NAN);
   refused(ErrorCode::bad_input, {"model.safetensors", "model.layers.1.mlp.up_proj.weight", "row 5, column 7", "nan"});
+}
+
+TEST_F(BadInput, AnEmbeddingThatHasNoCodes) {
+  auto options = small_options(folder.path() / "absent.txt");  // refused before the text is looked for
+  options.embedding_bits = 8;
+  patch_weight("lm_head.weight", 1e7f);
+  refused(ErrorCode::bad_input, {"model.safetensors", "lm_head.weight", "row 5", "65504"}, options);
+  patch_weight("model.embed_tokens.weight", NAN);
+  refused(ErrorCode::bad_input, {"model.safetensors", "model.embed_tokens.weight", "row 5, column 7", "nan"}, options);
 }
 
 TEST_F(BadInput, ATruncatedOrMissingShard) {

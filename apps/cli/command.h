@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "nearplane/quantize.h"
 
@@ -38,5 +39,8 @@ CLI::Option* add_choice(CLI::App& app, const std::string& flags, Enum& value, co
 void add_machine_options(CLI::App& app, int& threads, Arithmetic& arithmetic);
 /// The same and --expand, for subcommands that multiply with the codes of stores; `arithmetic` holds the default.
 void add_inference_options(CLI::App& app, int& threads, Arithmetic& arithmetic);
+
+/// A line for each.
+void print_embeddings(const std::vector<EmbeddingRecord>& embeddings);
 
 }  // namespace nearplane::cli

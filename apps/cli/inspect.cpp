@@ -44,10 +44,17 @@ int run(const std::string& path) {
   for (const auto& [part, bytes] : inspection.parts)
     fmt::print("  {:<14} {:>9.4f}\n", part,
                8.0 * static_cast<double>(bytes) / static_cast<double>(inspection.linear_weights));
+  print_embeddings(inspection.embeddings);
   return 0;
 }
 
 }  // namespace
+
+void print_embeddings(const std::vector<EmbeddingRecord>& embeddings) {
+  for (const auto& e : embeddings)
+    fmt::print("{}: {} x {}, {:.3f} bits per weight, relative error {:.3e}, {} bytes\n", e.name, e.rows, e.cols,
+               e.bits_per_weight(), e.error, e.stored_bytes);
+}
 
 void add_inspect(CLI::App& program, Action& action) {
   auto* app = program.add_subcommand("inspect", "tensors, bits, and what quantization did to each layer");

@@ -64,6 +64,7 @@ void print_summary(const Arguments& arguments, const QuantizeResult& result) {
   fmt::print("{}: {} layers, {:.3f} bits per weight, {:.1f} s, peak {} MiB\n", arguments.store, result.layers.size(),
              result.bits_per_weight(), result.seconds, result.peak_memory >> 20);
   if (result.predicted_kl >= 0) fmt::print("predicted KL {:.4f} nats per token\n", result.predicted_kl);
+  print_embeddings(result.embeddings);
   if (worst >= 0) fmt::print("largest layer error {:.3e} ({})\n", worst, worst_name);
 }
 
@@ -136,6 +137,9 @@ void add_quantize(CLI::App& program, Action& action) {
          "'none' gives all the same (one for trellis)")
       ->type_name("one|none")
       ->check(CLI::IsMember({"one", "none"}).description(""));
+  app->add_option("--embedding-bits", options.embedding_bits,
+                  "bits of the embedding and of a head of its own, one scale per row: 8; 0 = kept as they are")
+      ->capture_default_str();
   auto* group = app->add_option("--group", options.grid.group,
                                 "columns that share a scale; 0 = a row, which is what ssqr takes unless told otherwise")
                     ->capture_default_str();

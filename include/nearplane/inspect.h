@@ -21,7 +21,8 @@ struct Inspection {
   std::string kind;    // "store", "gguf", "safetensors"
   std::string family;  // "" for a bare tensor file
   std::vector<TensorSummary> tensors;
-  std::vector<LayerRecord> layers;  // of a store
+  std::vector<LayerRecord> layers;          // of a store
+  std::vector<EmbeddingRecord> embeddings;  // of a store that has them in codes
   std::int64_t linear_weights = 0, linear_bytes = 0, total_bytes = 0;
   std::map<std::string, std::int64_t> parts;  // of a store: bytes of the linear layers by what they are
 };

@@ -94,6 +94,8 @@ struct QuantizeOptions {
   bool mix_apart = false;  // layers that other engines fuse, q/k/v and gate/up, may have different bits
   bool slope = false;  // entropy-coded methods: bits go to rows and layers as the model's output feels their errors,
                        // grid.bits on average (docs/methods/slope.md); false: each layer has grid.bits, rows are equal
+  int embedding_bits = 0;  // of the embedding and of a head of its own, with one step for each row: 8, or 0 = kept as
+                           // they are
   Arithmetic arithmetic = Arithmetic::f32;
   int threads = 0;  // 0 = one per core
 };
@@ -122,10 +124,21 @@ struct LayerRecord {
   double seconds = 0;
 };
 
+/// The embedding or the head in codes.
+struct EmbeddingRecord {
+  std::string name;
+  std::int64_t rows = 0, cols = 0;
+  std::int64_t stored_bytes = 0;
+  double error = 0;  // |W-Q|^2 / |W|^2
+
+  double bits_per_weight() const { return 8.0 * static_cast<double>(stored_bytes) / static_cast<double>(rows * cols); }
+};
+
 struct QuantizeResult {
   std::vector<LayerRecord> layers;
-  std::int64_t weights = 0;       // in the linear layers
-  std::int64_t stored_bytes = 0;  // everything needed to decode them
+  std::vector<EmbeddingRecord> embeddings;  // with QuantizeOptions::embedding_bits; not in what follows
+  std::int64_t weights = 0;                 // in the linear layers
+  std::int64_t stored_bytes = 0;            // everything needed to decode them
   std::int64_t calibration_tokens = 0;
   double predicted_kl = -1;  // sum over the layers, to second order
   double seconds = 0;
@@ -134,10 +147,11 @@ struct QuantizeResult {
   double bits_per_weight() const { return 8.0 * static_cast<double>(stored_bytes) / static_cast<double>(weights); }
 };
 
-/// Quantizes all linear layers of the blocks of the model at `model` into a new store folder `store`; embedding, norms
-/// and head are kept as they are. Layers see the inputs the already quantized layers before them produce.
-/// Deterministic: same model, text, options and seed give the same bytes, whatever the number of threads.
-/// Throws Error: bad_input (files, options, `store` exists), io, numerical (a Gram matrix beyond repair), cancelled.
+/// Quantizes all linear layers of the blocks of the model at `model` into a new store folder `store`; embedding and
+/// head are rounded if options.embedding_bits says so, norms are kept as they are. Layers see the inputs the already
+/// quantized layers before them produce from the original embedding. Deterministic: same model, text, options and seed
+/// give the same bytes, whatever the number of threads. Throws Error: bad_input (files, options, `store` exists), io,
+/// numerical (a Gram matrix beyond repair), cancelled.
 QuantizeResult quantize(const std::filesystem::path& model, const std::filesystem::path& store,
                         const QuantizeOptions& options, Observer& observer);
 

@@ -31,6 +31,7 @@ class Export {
 
  private:
   std::vector<TensorGroup> groups() const;
+  TensorGroup group_of(const std::string& name, ExportPlan::Form form, DType dtype) const;
   void write_texts(const std::filesystem::path& folder) const;
   void step(const char* stage, const std::string& item, std::int64_t done) const {
     if (observer_.cancelled()) throw Error(ErrorCode::cancelled, "export stopped");
@@ -46,29 +47,42 @@ class Export {
 std::vector<TensorGroup> Export::groups() const {
   std::vector<TensorGroup> out;
   std::int64_t rounded = 0;
-  for (const auto& [name, layer] : plan_.items) {
-    if (layer) {
+  for (const auto& [name, form] : plan_.items) {
+    if (form == ExportPlan::Form::layer) {
       out.push_back({name, format_.tensors(name, *store_.layout(name).integer()),
                      [this, name](const ByteSink& sink) { format_.write(*store_.quantized(name).integer(), sink); }});
       continue;
     }
-    const auto& tensor = store_.kept(name);
-    const auto kept = plan_kept(tensor);
+    const auto kept =
+        form == ExportPlan::Form::table ? plan_kept(store_.quantized(name)) : plan_kept(store_.kept(name));
     rounded += kept.exact ? 0 : 1;
     if (kept.largest > kLargestF16)
       observer_.on_message(Severity::warning, fmt::format("{}: values up to {:g} overflow in engines that compute in "
                                                           "float16, as config.json asks them to",
                                                           name, kept.largest));
-    out.push_back({name, {{name, kept.dtype, tensor.shape}}, [&tensor, kept](const ByteSink& sink) {
-                     write_kept(tensor, kept.dtype, sink);
-                   }});
+    out.push_back(group_of(name, form, kept.dtype));
   }
   if (rounded > 0)
-    observer_.on_message(Severity::info,
-                         fmt::format("{} tensors that are not quantized are written exactly, in more than float16 has; "
-                                     "engines that compute in float16 round them on loading",
-                                     rounded));
+    observer_.on_message(
+        Severity::info,
+        fmt::format("{} tensors beside the layers are written exactly, in more than float16 has; engines "
+                    "that compute in float16 round them on loading",
+                    rounded));
   return out;
+}
+
+// A tensor that is no layer, as `dtype`.
+TensorGroup Export::group_of(const std::string& name, ExportPlan::Form form, DType dtype) const {
+  if (form == ExportPlan::Form::kept) {
+    const auto& tensor = store_.kept(name);
+    return {name, {{name, dtype, tensor.shape}}, [&tensor, dtype](const ByteSink& sink) {
+              write_kept(tensor, dtype, sink);
+            }};
+  }
+  const auto& sizes = store_.layout(name);
+  return {name, {{name + ".weight", dtype, {sizes.rows(), sizes.cols()}}}, [this, name, dtype](const ByteSink& sink) {
+            write_kept(store_.quantized(name), dtype, sink);
+          }};
 }
 
 // The scales are f16 numbers: float16 is the one 16-bit type in which an engine reads them without rounding.
@@ -100,11 +114,12 @@ void Export::read_back(const std::filesystem::path& folder) const {
   const auto file = open_safetensors(folder);
   const auto config = read_json(folder / "config.json")["quantization_config"];
   std::int64_t done = 0;
-  for (const auto& [name, layer] : plan_.items) {
+  for (const auto& [name, form] : plan_.items) {
     const auto where = folder.string() + ": " + name;
-    if (layer)
+    if (form == ExportPlan::Form::layer)
       expect_same(*store_.quantized(name).integer(), format_.read(file, config, name), where);
-    else if (!same_values(store_.kept(name), file.get(name)))
+    else if (!(form == ExportPlan::Form::table ? same_values(store_.quantized(name), file.get(name + ".weight"))
+                                               : same_values(store_.kept(name), file.get(name))))
       throw Error(ErrorCode::io, "reads back differently", where);
     step("read back", name, ++done);
   }

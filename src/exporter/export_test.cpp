@@ -23,8 +23,9 @@ constexpr auto kCompressed = ExportFormat::compressed_tensors;
 
 class ExportTest : public testing::Test {
  protected:
-  void make_store(const std::string& model, int bits, std::int64_t group, bool symmetric) const {
-    write_rounded_store(fs::path(NEARPLANE_SOURCE_DIR) / "tests/golden/models" / model, store, bits, group, symmetric);
+  void make_store(const std::string& model, int bits, std::int64_t group, bool symmetric, bool tables = false) const {
+    write_rounded_store(fs::path(NEARPLANE_SOURCE_DIR) / "tests/golden/models" / model, store, bits, group, symmetric,
+                        tables);
   }
   void refused(ExportFormat format, ErrorCode code, std::initializer_list<std::string> parts) {
     expect_error(code, parts, [&] { export_store(store, format, out, observer); });
@@ -84,6 +85,32 @@ TEST_F(ExportTest, WritesGptqWithBothConfigs) {
   EXPECT_NE(file.find("lm_head.weight"), nullptr);
   ASSERT_EQ(observer.messages.size(), 1u);
   EXPECT_NE(observer.messages[0].find("float16 round them"), std::string::npos);
+}
+
+TEST_F(ExportTest, EmbeddingAndHeadInCodesAreWrittenDecoded) {
+  make_store("llama-bias", 4, 16, false, true);
+  for (const auto format : {kGptq, kCompressed}) {
+    const auto folder_of = folder.path() / (format == kGptq ? "gptq" : "compressed");
+    export_store(store, format, folder_of, observer);
+    const auto file = open_safetensors(folder_of);
+    for (const std::string name : {"model.embed_tokens", "lm_head"}) {
+      const auto& exported = file.get(name + ".weight");
+      EXPECT_EQ(exported.dtype, DType::f32);
+      const auto decoded = Store::open(store).quantized(name).decode();
+      EXPECT_TRUE(std::ranges::equal(exported.bytes, std::as_bytes(decoded.span()))) << name;
+      for (const auto* part : {".weight_packed", ".qweight"}) EXPECT_EQ(file.find(name + part), nullptr);
+    }
+    EXPECT_NE(observer.messages.back().find("float16 round them"), std::string::npos);
+    EXPECT_EQ(observer.done, observer.total);
+  }
+}
+
+TEST_F(ExportTest, RefusesAHeadInCodesThatTheConfigTies) {
+  make_store("llama", 4, 16, true, true);
+  auto config = read_json(store / "config.json");
+  config["tie_word_embeddings"] = true;
+  write_file(store / "config.json", config.dump());
+  refused(kCompressed, ErrorCode::unsupported, {"lm_head", "is not part of a model"});
 }
 
 TEST_F(ExportTest, OneScalePerRowAcrossLayersOfDifferentWidth) {

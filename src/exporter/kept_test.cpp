@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <cstring>
 
+#include "random_quantized.h"
 #include "tensor/half.h"
 
 namespace nearplane {
@@ -55,6 +57,28 @@ TEST(Kept, FloatsStayAsTheyAre) {
   EXPECT_EQ(plan_kept(t).largest, 70000);
   EXPECT_TRUE(std::ranges::equal(written(t, DType::f32), bytes));
   EXPECT_EQ(plan_kept(tensor(DType::bf16, bytes, 8)).dtype, DType::bf16);
+}
+
+TEST(Kept, TablesInCodesAreDecodedExactly) {
+  const QuantizedTensor table = random_quantized(600, 700, 8, 700, true, 1);  // several pieces
+  const auto plan = plan_kept(table);
+  EXPECT_EQ(plan.dtype, DType::f32);
+  EXPECT_FALSE(plan.exact);
+  const auto decoded = table.decode();
+  float largest = 0;
+  for (const float v : decoded.span()) largest = std::max(largest, std::abs(v));
+  EXPECT_EQ(plan.largest, largest);
+  std::vector<std::byte> bytes;
+  write_kept(table, plan.dtype,
+             [&](std::span<const std::byte> more) { bytes.insert(bytes.end(), more.begin(), more.end()); });
+  EXPECT_TRUE(std::ranges::equal(bytes, std::as_bytes(decoded.span())));
+  const auto same = [&](std::vector<std::int64_t> shape) {
+    return same_values(table, {"t", DType::f32, std::move(shape), bytes, "file"});
+  };
+  EXPECT_TRUE(same({600, 700}));
+  EXPECT_FALSE(same({700, 600}));
+  bytes[4 * 700 * 599] ^= std::byte{1};
+  EXPECT_FALSE(same({600, 700}));
 }
 
 TEST(Kept, ShapesMustAgree) {

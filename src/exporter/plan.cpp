@@ -1,6 +1,7 @@
 #include "exporter/plan.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "base/check.h"
@@ -27,7 +28,8 @@ const char* why_not(const QuantizedTensor& layer) {
 
 // Engines split rows into equal groups and read one setting for all layers.
 ExportGrid common_grid(const Store& store) {
-  const auto& names = store.quantized_names();
+  std::vector<std::string> names;
+  std::ranges::copy_if(store.quantized_names(), std::back_inserter(names), is_in_block);
   if (names.empty()) fail_input(store.path().string(), "holds no quantized layers");
   for (const auto& name : names)
     if (store.layout(name).integer() == nullptr)
@@ -59,20 +61,21 @@ ExportPlan plan_export(const Store& store, const Format& format) {
   std::set<std::string> layers(store.quantized_names().begin(), store.quantized_names().end());
   std::set<std::string> kept(store.kept_names().begin(), store.kept_names().end());
   for (const auto& [name, shape] : expected_tensors(parse_hf_config(plan.config, config_file.string()))) {
-    const bool layer = shape.size() == 2 && name.starts_with("model.layers.");
-    if (layer) {
-      const auto module = name.substr(0, name.rfind(".weight"));
-      const auto where = store.path().string() + ": layer " + module;
-      if (layers.erase(module) == 0) fail_unsupported(where, "is not quantized; engines expect all layers to be");
-      const auto& sizes = *store.layout(module).integer();
-      check_shape({sizes.rows, sizes.cols}, shape, where);
-      format.check(sizes, where);
-      plan.items.push_back({module, true});
+    const auto module = name.substr(0, name.rfind(".weight"));
+    const auto where = store.path().string() + ": layer " + module;
+    const bool quantized = shape.size() == 2 && layers.erase(module) > 0;
+    if (quantized) check_shape({store.layout(module).rows(), store.layout(module).cols()}, shape, where);
+    if (shape.size() == 2 && is_in_block(name)) {
+      if (!quantized) fail_unsupported(where, "is not quantized; engines expect all layers to be");
+      format.check(*store.layout(module).integer(), where);
+      plan.items.push_back({module, ExportPlan::Form::layer});
+    } else if (quantized) {
+      plan.items.push_back({module, ExportPlan::Form::table});
     } else {
       const auto& tensor = store.kept(name);
       kept.erase(name);
       check_shape(tensor.shape, shape, tensor.where());
-      plan.items.push_back({name, false});
+      plan.items.push_back({name, ExportPlan::Form::kept});
     }
   }
   layers.merge(kept);

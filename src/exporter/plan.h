@@ -10,9 +10,14 @@
 namespace nearplane {
 
 struct ExportPlan {
+  enum class Form {
+    layer,  // a quantized layer of a block, by module name
+    table,  // embedding or head in codes, by module name
+    kept,   // any other tensor
+  };
   struct Item {
-    std::string name;  // quantized layer (module name) or kept tensor
-    bool layer = false;
+    std::string name;
+    Form form;
   };
   std::vector<Item> items;  // model order
   Json config;              // config.json of the store

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -45,6 +46,8 @@ inline constexpr std::array kLinearKinds{LinearKind::q,    LinearKind::k,  Linea
 
 /// Canonical (Hugging Face) name of the module: "model.layers.3.self_attn.q_proj".
 std::string linear_name(std::int64_t layer, LinearKind kind);
+/// Whether a module or tensor belongs to a block. Embedding, final norm and head do not.
+inline bool is_in_block(std::string_view name) { return name.starts_with("model.layers."); }
 /// [out, in] of that layer.
 std::array<std::int64_t, 2> linear_shape(const ModelConfig& config, LinearKind kind);
 bool linear_has_bias(const ModelConfig& config, LinearKind kind);

@@ -57,6 +57,7 @@ Inspection inspect_store(const std::filesystem::path& path) {
     const auto tensor = store.quantized(name);
     add(out, name, std::visit([](const auto& form) { return form_name(form); }, tensor.form),
         {tensor.rows(), tensor.cols()}, tensor.stored_bytes());
+    if (!is_in_block(name)) continue;
     out.linear_weights += tensor.rows() * tensor.cols();
     out.linear_bytes += tensor.stored_bytes();
     add_parts(tensor, out.parts);
@@ -65,8 +66,10 @@ Inspection inspect_store(const std::filesystem::path& path) {
     const auto& tensor = store.kept(name);
     add(out, name, std::string(dtype_info(tensor.dtype).name), tensor.shape, std::ssize(tensor.bytes));
   }
-  const auto record = path / "record.json";
-  out.layers = layers_of_record(read_json(record), record.string());
+  const auto file = path / "record.json";
+  const auto record = read_json(file);
+  out.layers = layers_of_record(record, file.string());
+  out.embeddings = embeddings_of_record(record, file.string());
   return out;
 }
 

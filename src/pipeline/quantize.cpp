@@ -1,6 +1,8 @@
 // The main job: open the model, get calibration windows, pass over the blocks, write the store.
 #include "nearplane/quantize.h"
 
+#include <deque>
+
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/process.h"
@@ -11,6 +13,7 @@
 #include "pipeline/record.h"
 #include "qtensor/store.h"
 #include "quant/quantize_coded.h"
+#include "quant/quantize_embedding.h"
 #include "quant/quantize_sparse.h"
 #include "runtime/network.h"
 
@@ -34,6 +37,8 @@ void check_options(const QuantizeOptions& options) {
     fail_input("mix", "chooses bits of integer codes; all other methods take --bits");
   if (options.slope && !is_coded(grid.method))
     fail_input("slope", "shares the bits of entropy-coded methods; integer codes take --mix");
+  if (options.embedding_bits != 0 && options.embedding_bits != 8)
+    fail_input("embedding-bits", "{} is neither 8 nor 0 (kept as they are)", options.embedding_bits);
   const auto& calibration = options.calibration;
   if (calibration.samples < 1) fail_input("samples", "{} windows are none", calibration.samples);
   if (calibration.length < 2) fail_input("length", "a window of {} tokens is too short", calibration.length);
@@ -73,29 +78,42 @@ void write_side_files(const Model& model, StoreWriter& store) {
   for (const auto& file : model.side_files()) store.write_text(file.filename().string(), read_file(file));
 }
 
-bool is_linear_weight(const ModelConfig& config, const std::string& name) {
-  for (std::int64_t layer = 0; layer < config.layers; ++layer)
-    for (const auto kind : kLinearKinds)
-      if (name == linear_name(layer, kind) + ".weight") return true;
-  return false;
+QuantizedEmbedding round_embedding(const Model& model, const std::string& name) {
+  const auto& tensor = model.tensor(name);
+  auto out = quantize_embedding(
+      tensor.shape[0], tensor.shape[1],
+      [&](std::int64_t r0, std::int64_t count, float* rows) { model.decode_rows(name, r0, count, rows); },
+      tensor.where());
+  model.release(name);
+  return out;
 }
 
-// Everything that is not quantized, as the source has it. Vectors are stored as f32: a few kilobytes, and the row
-// order of GGUF's q/k biases is undone on the way.
-void write_rest(const Model& model, StoreWriter& store) {
+// Everything but the layers of the blocks: embedding and head in codes or as the source has them. Vectors are stored as
+// f32: a few kilobytes, and the row order of GGUF's q/k biases is undone on the way.
+std::vector<EmbeddingRecord> write_rest(const Model& model, bool codes, StoreWriter& store) {
+  std::vector<EmbeddingRecord> records;
+  std::deque<QuantizedTensor> tables;  // that `quantized` points to
+  std::vector<std::pair<std::string, const QuantizedTensor*>> quantized;
   std::vector<KeptTensor> kept;
   std::vector<std::vector<float>> vectors;
   for (const auto& name : model.tensor_names()) {
-    if (is_linear_weight(model.config(), name)) continue;
     const auto& tensor = model.tensor(name);
-    if (tensor.shape.size() == 1) {
+    const bool matrix = tensor.shape.size() == 2;
+    if (matrix && is_in_block(name)) continue;
+    if (matrix && codes) {
+      auto [table, error] = round_embedding(model, name);
+      const auto module = name.substr(0, name.rfind(".weight"));
+      records.push_back({module, table.rows, table.cols, table.stored_bytes(), error});
+      quantized.emplace_back(module, &tables.emplace_back(std::move(table)));
+    } else if (!matrix) {
       const auto& vector = vectors.emplace_back(model.decode_vector(name));
       kept.push_back({name, DType::f32, tensor.shape, std::as_bytes(std::span(vector))});
     } else {
       kept.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
     }
   }
-  store.write_part("rest", {}, kept);
+  store.write_part("rest", quantized, kept);
+  return records;
 }
 
 }  // namespace
@@ -112,6 +130,7 @@ QuantizeResult quantize(const std::filesystem::path& model_path, const std::file
   StoreWriter store(store_path);
 
   QuantizeResult result;
+  result.embeddings = write_rest(*model, options.embedding_bits > 0, store);  // first: it may be refused
   const auto keep = [&](std::int64_t block, std::vector<FinishedLayer>& layers) {
     std::vector<std::pair<std::string, const QuantizedTensor*>> tensors;
     for (auto& layer : layers) {
@@ -135,7 +154,6 @@ QuantizeResult quantize(const std::filesystem::path& model_path, const std::file
   } else {
     quantize_plain(model, options, observer, keep);
   }
-  write_rest(*model, store);
   write_side_files(*model, store);
   result.seconds = watch.seconds();
   result.peak_memory = peak_resident_bytes();

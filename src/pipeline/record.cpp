@@ -41,6 +41,15 @@ Json layer_json(const LayerRecord& layer) {
           {"seconds", layer.seconds}};
 }
 
+Json embedding_json(const EmbeddingRecord& embedding) {
+  return {{"name", embedding.name},
+          {"rows", embedding.rows},
+          {"cols", embedding.cols},
+          {"stored_bytes", embedding.stored_bytes},
+          {"bits_per_weight", embedding.bits_per_weight()},
+          {"error", embedding.error}};
+}
+
 Json drift_json(const DriftOptions& drift) { return drift.fitted ? Json("fitted") : Json(drift.strength); }
 
 }  // namespace
@@ -52,6 +61,8 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
   for (const auto& file : calibration.files) files.push_back(file.string());
   Json layers = Json::array();
   for (const auto& layer : result.layers) layers.push_back(layer_json(layer));
+  Json embeddings = Json::array();
+  for (const auto& embedding : result.embeddings) embeddings.push_back(embedding_json(embedding));
   return {{"model", model.string()},
           {"grid",
            {{"bits", grid.bits},
@@ -76,6 +87,7 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
           {"mix", options.mix},
           {"mix_apart", options.mix_apart},
           {"slope", options.slope},
+          {"embedding_bits", options.embedding_bits},
           {"predicted_kl", result.predicted_kl},
           {"arithmetic", name_of(kArithmetics, options.arithmetic)},
           {"weights", result.weights},
@@ -83,6 +95,7 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
           {"bits_per_weight", result.bits_per_weight()},
           {"seconds", result.seconds},
           {"peak_memory", result.peak_memory},
+          {"embeddings", embeddings},
           {"layers", layers}};
 }
 
@@ -110,6 +123,18 @@ std::vector<LayerRecord> layers_of_record(const Json& record, const std::string&
     layer.certificate = number("certificate"), layer.seconds = number("seconds");
     out.push_back(std::move(layer));
   }
+  return out;
+}
+
+std::vector<EmbeddingRecord> embeddings_of_record(const Json& record, const std::string& where) {
+  const auto embeddings = record.find("embeddings");
+  if (embeddings == record.end()) return {};  // not in older records
+  if (!embeddings->is_array()) fail_input(where, "key 'embeddings' is no list");
+  std::vector<EmbeddingRecord> out;
+  for (const auto& item : *embeddings)
+    out.push_back({json_get<std::string>(item, "name", where), json_get<std::int64_t>(item, "rows", where),
+                   json_get<std::int64_t>(item, "cols", where), json_get<std::int64_t>(item, "stored_bytes", where),
+                   json_get<double>(item, "error", where)});
   return out;
 }
 

@@ -1,5 +1,7 @@
 #include "runtime/network.h"
 
+#include <map>
+#include <mutex>
 #include <set>
 
 #include "base/check.h"
@@ -70,12 +72,20 @@ class StoreWeights : public WeightSource {
   // nullptr if it is kept.
   std::shared_ptr<const QuantizedTensor> quantized(const std::string& name) const {
     const auto module = name.substr(0, name.rfind(".weight"));
-    return quantized_.contains(module) ? std::make_shared<QuantizedTensor>(store_.quantized(module)) : nullptr;
+    if (!quantized_.contains(module)) return nullptr;
+    if (is_in_block(module)) return std::make_shared<QuantizedTensor>(store_.quantized(module));
+    const std::lock_guard lock(tables_mutex_);
+    auto& table = tables_[module];
+    if (!table) table = std::make_shared<QuantizedTensor>(store_.quantized(module));
+    return table;
   }
 
   Store store_;
   ModelConfig config_;
   std::set<std::string> quantized_;
+  // Embedding and head: asked for with every token, and one matrix where the head is tied.
+  mutable std::mutex tables_mutex_;
+  mutable std::map<std::string, std::shared_ptr<const QuantizedTensor>> tables_;
 };
 
 // A model whose file has matrices in blocks that kernels know.
@@ -105,6 +115,7 @@ Network open_store(const std::filesystem::path& path) {
   Network network;
   auto store = Store::open(path);
   for (const auto& name : store.quantized_names()) {
+    if (!is_in_block(name)) continue;
     const auto& layout = store.layout(name);
     network.linear_weights += layout.rows() * layout.cols();
     network.linear_bytes += store.stored_bytes(name);

@@ -31,10 +31,11 @@ struct PackedTile {
     widen_scales(f16, zeros, zero, count * groups, scales.data(), offsets.data());
     if (repeat == 1) return;
     for (auto i = count - 1; i >= 0; --i)  // from the end: nothing is overwritten before it is read
-      for (auto p = pieces - 1; p >= 0; --p) {
-        const auto to = static_cast<std::size_t>(i * pieces + p),
-                   from = static_cast<std::size_t>(i * groups + p / repeat);
-        scales[to] = scales[from], offsets[to] = offsets[from];
+      for (auto g = groups - 1; g >= 0; --g) {
+        const auto from = static_cast<std::size_t>(i * groups + g);
+        const auto to = i * pieces + g * repeat, many = std::min(repeat, pieces - g * repeat);
+        std::fill_n(scales.data() + to, many, float{scales[from]});
+        std::fill_n(offsets.data() + to, many, float{offsets[from]});
       }
   }
   /// Row i of those that were widened.

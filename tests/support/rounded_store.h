@@ -36,8 +36,9 @@ inline IntegerTensor rounded(const Matrix<float>& w, int bits, std::int64_t grou
 }
 
 /// `group` 0 = one scale per row. Kept tensors as quantize keeps them: matrices as they are, vectors as f32.
+/// `tables`: embedding and head in 8 bits, one scale per row.
 inline void write_rounded_store(const std::filesystem::path& model_path, const std::filesystem::path& store_path,
-                                int bits, std::int64_t group, bool symmetric) {
+                                int bits, std::int64_t group, bool symmetric, bool tables = false) {
   const auto model = Model::open(model_path);
   StoreWriter store(store_path);
   std::vector<KeptTensor> kept;
@@ -52,6 +53,10 @@ inline void write_rounded_store(const std::filesystem::path& model_path, const s
       const QuantizedTensor layer =
           rounded(model.decode_matrix(name), bits, group > 0 ? group : tensor.shape[1], symmetric);
       store.write_part(module, {{module, &layer}}, {});
+    } else if (tables) {
+      const auto module = name.substr(0, name.rfind(".weight"));
+      const QuantizedTensor table = rounded(model.decode_matrix(name), 8, tensor.shape[1], true);
+      store.write_part(module, {{module, &table}}, {});
     } else {
       kept.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
     }
