@@ -52,8 +52,9 @@ struct PackedShape {
   int place(int j) const;
 };
 
+inline constexpr std::int64_t kPackedTokens = 32;  // whose pieces stay in the second cache
+
 /// Activations of T <= kPackedTokens tokens as a PackedShape cuts them.
-inline constexpr std::int64_t kPackedTokens = 32;  // their pieces stay in the second cache
 struct PackedInputs {
   std::int64_t tokens = 0;
   const std::int16_t* values = nullptr;  // [pieces][T][width], zeros beside the columns of the piece
