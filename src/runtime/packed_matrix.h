@@ -95,8 +95,8 @@ std::unique_ptr<PackedMatrix> pack_integer(std::shared_ptr<const QuantizedTensor
 std::unique_ptr<PackedMatrix> pack_sparse_codes(std::shared_ptr<const QuantizedTensor> tensor);
 /// Entropy-coded levels, recoded. Uses all threads. nullptr for more than 65536 columns and levels beyond 16383.
 std::unique_ptr<PackedMatrix> pack_coded(const CodedTensor& tensor, CodedForm form);
-/// ggml's Q4_0, Q4_1 and Q8_0, from the mapped file; nullptr for other types. `stored_rows`: where each row is among
-/// the rows of the tensor; empty: in order.
+/// ggml's Q4_0, Q4_1 and Q8_0, from the mapped file, which must outlive it; nullptr for other types. `stored_rows`:
+/// where each row is among the rows of the tensor; empty: in order.
 std::unique_ptr<PackedMatrix> pack_blocks(const StoredTensor& tensor, std::vector<std::int64_t> stored_rows = {});
 
 }  // namespace nearplane
