@@ -89,8 +89,8 @@ struct QuantizeOptions {
   GridOptions grid;
   CalibrationOptions calibration;
   DriftOptions drift;
-  double mix = 0;      // stored bits per weight to share among the layers, each in 2, 3, 4, 5 or 8 bits as the model's
-                       // output feels them, instead of grid.bits; 0 = grid.bits for all (docs/methods/mixing.md)
+  double mix = 0;  // stored bits per weight to share among the layers, each in 2, 3, 4, 5 or 8 bits as the model's
+                   // output feels them, instead of grid.bits; 0 = grid.bits for all (docs/methods/mixing.md)
   bool mix_apart = false;  // layers that other engines fuse, q/k/v and gate/up, may have different bits
   bool slope = false;  // entropy-coded methods: bits go to rows and layers as the model's output feels their errors,
                        // grid.bits on average (docs/methods/slope.md); false: each layer has grid.bits, rows are equal
