@@ -230,6 +230,7 @@ void Sweep(const PackedShape& shape, const PackedInputs& in, const PackedRow* ro
   const auto* x = in.values;
   const auto* x_scale = in.scales;
   for (std::int64_t p = 0, pieces = shape.pieces(); p < pieces; ++p, at.Next()) {
+    at.Fetch(1);
     V16 w[kRows][kWidth / kLanes];
     hn::Vec<DF> scale[kRows];
     for (int r = 0; r < kRows; ++r) {
