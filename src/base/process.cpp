@@ -1,5 +1,6 @@
 #include "base/process.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -19,5 +20,7 @@ std::int64_t peak_resident_bytes() {
   ::getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
 }
+
+void trim_memory() { ::malloc_trim(0); }
 
 }  // namespace nearplane

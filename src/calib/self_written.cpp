@@ -70,6 +70,7 @@ std::vector<Window> write_windows(const Network& network, const CalibrationOptio
                           std::ssize(texts), -1, watch.seconds() / done * (std::ssize(texts) - done),
                           resident_bytes()});
   }
+  trim_memory();
   std::vector<Window> windows(static_cast<std::size_t>(options.samples));
   for (std::size_t i = 0; i < texts.size(); ++i) {
     auto& window = windows[i / static_cast<std::size_t>(per_window)];

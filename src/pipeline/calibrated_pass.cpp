@@ -148,6 +148,7 @@ void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<co
       solver.solve(block, kinds, gram, drift, layers);
     });
     done(i, layers);
+    trim_memory();
   }
 }
 
