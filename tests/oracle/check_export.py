@@ -125,7 +125,9 @@ def main():
         print(f"dtype={dtype}: of {len(layers)} layers {len(exact)} are exact, {len(half)} rounded to float16,",
               f"{len(wrong)} wrong", *wrong[:3])
         good &= not wrong
-        tolerance = args.tolerance * (1 if len(exact) == len(layers) and dtype == torch.float32 else 10)
+        # Weights that the reader rounds to 16 bits cost some of the agreement, its sums in 16 bits more.
+        factor = 30 if dtype != torch.float32 else 1 if len(exact) == len(layers) else 10
+        tolerance = args.tolerance * factor
         good &= compare(f"dtype={dtype}: logits", expected, actual, tolerance)
         if args.logits:
             file = load_file(args.logits)
