@@ -182,7 +182,7 @@ void TupleReader::read_index(std::span<const std::byte> bytes) {
     read_corrections(in, rice, row * cols_, end * cols_);
   }
   in.finish();
-  row_corrections_.resize(static_cast<std::size_t>(rows_ + 1), corrections_.size());
+  corrections_.finish(rows_);
   if (words_.size() < kPadding || (row_starts_.back() + 7) / 8 != words_.size() - kPadding)
     fail_input(where_, "{} bits of code words in {} bytes", row_starts_.back(), words_.size());
   if (std::any_of(words_.end() - kPadding, words_.end(), [](std::byte b) { return b != std::byte{0}; }))
@@ -199,8 +199,7 @@ void TupleReader::read_corrections(BitReader& in, int rice, std::int64_t first, 
     if (place >= end) fail_input(in.where(), "a correction at {} of {} before bit {}", place, end, in.at());
     if (std::abs(static_cast<std::int64_t>(delta)) > UINT16_MAX)
       fail_input(in.where(), "a correction by {} before bit {}", delta, in.at());
-    row_corrections_.resize(static_cast<std::size_t>(place / cols_ + 1), corrections_.size());
-    corrections_.push_back({place, delta});
+    corrections_.add({place, delta}, cols_);
     first = place + 1;
   }
 }
@@ -224,11 +223,6 @@ void TupleReader::decode_bytes(std::int64_t first, std::int64_t count, std::uint
   if (const auto bad = decode_tuple_rows(table, row_starts_.data() + first, count, out, stride))
     fail_input(where_, "the code words of row {} do not end at bit {}, where the next begins", first + *bad,
                row_starts_[static_cast<std::size_t>(first + *bad + 1)]);
-}
-
-std::span<const Correction> TupleReader::corrections(std::int64_t first, std::int64_t count) const {
-  const auto begin = row_corrections_[static_cast<std::size_t>(first)];
-  return std::span(corrections_).subspan(begin, row_corrections_[static_cast<std::size_t>(first + count)] - begin);
 }
 
 void TupleReader::correct(std::int64_t first, std::int64_t count, std::int16_t* out) const {

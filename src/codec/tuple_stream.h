@@ -27,6 +27,27 @@ struct Correction {
   std::int32_t delta;
 };
 
+/// Corrections of a matrix, found by their rows.
+class RowCorrections {
+ public:
+  /// Of a matrix with rows of `cols`; call by ascending place, then finish().
+  void add(const Correction& correction, std::int64_t cols) {
+    starts_.resize(static_cast<std::size_t>(correction.place / cols + 1), all_.size());
+    all_.push_back(correction);
+  }
+  void finish(std::int64_t rows) { starts_.resize(static_cast<std::size_t>(rows + 1), all_.size()); }
+  std::int64_t size() const { return static_cast<std::int64_t>(all_.size()); }
+  /// Those of rows [first, first + count).
+  std::span<const Correction> rows(std::int64_t first, std::int64_t count) const {
+    const auto begin = starts_[static_cast<std::size_t>(first)];
+    return std::span(all_).subspan(begin, starts_[static_cast<std::size_t>(first + count)] - begin);
+  }
+
+ private:
+  std::vector<Correction> all_;      // by place
+  std::vector<std::size_t> starts_;  // [rows + 1], first of each row
+};
+
 /// A view of a stream that decodes any rows. Never reads outside `bytes`, which it refers to.
 class TupleReader {
  public:
@@ -38,7 +59,7 @@ class TupleReader {
   std::int64_t cols() const { return cols_; }
   const TupleCode& code() const { return code_; }
   /// Corrected weights.
-  std::int64_t correction_count() const { return static_cast<std::int64_t>(corrections_.size()); }
+  std::int64_t correction_count() const { return corrections_.size(); }
 
   /// Grid points of rows [first, first + count) to out [count, cols]; throws Error{bad_input} naming the row if its
   /// code words do not fill it exactly.
@@ -47,7 +68,9 @@ class TupleReader {
   /// at least cols() + 5, and what lies behind the columns of a row is overwritten.
   void decode_bytes(std::int64_t first, std::int64_t count, std::uint8_t* out, std::int64_t stride) const;
   /// Those of rows [first, first + count), by place.
-  std::span<const Correction> corrections(std::int64_t first, std::int64_t count) const;
+  std::span<const Correction> corrections(std::int64_t first, std::int64_t count) const {
+    return corrections_.rows(first, count);
+  }
 
  private:
   struct Header;
@@ -60,10 +83,9 @@ class TupleReader {
   std::int64_t rows_, cols_;
   TupleCode code_;
   std::vector<std::uint32_t> table_;
-  std::span<const std::byte> words_;          // code words, then 8 bytes of zeros
-  std::vector<std::uint64_t> row_starts_;     // [rows + 1], bits into words_
-  std::vector<Correction> corrections_;       // by place
-  std::vector<std::size_t> row_corrections_;  // [rows + 1], first of each row
+  std::span<const std::byte> words_;       // code words, then 8 bytes of zeros
+  std::vector<std::uint64_t> row_starts_;  // [rows + 1], bits into words_
+  RowCorrections corrections_;
 };
 
 }  // namespace nearplane

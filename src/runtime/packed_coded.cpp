@@ -1,6 +1,6 @@
 // Entropy-coded levels in two forms made at load, since rANS streams of the file decode one after the other: code words
-// of tuples, which any row can be decoded from a table probe at a time (codec/tuple_stream.h), or a byte for each
-// point. Steps of columns go into the activations, steps of rows into the sums; a point that no byte holds is
+// of tuples, which any row can be decoded from a table probe at a time (codec/tuple_stream.h), or 4 to 8 bits for each
+// point. Steps of columns go into the activations, steps of rows into the sums; a point that its form does not hold is
 // corrected.
 #include <bit>
 #include <cstdlib>
@@ -120,13 +120,9 @@ class PackedPoints : public PackedSteps {
       const auto points = decode_points(*t.levels, block);
       pack(points, block * kLevelBlockRows, bits, corrections[static_cast<std::size_t>(block)]);
     });
-    ends_.push_back(0);
     for (const auto& block : corrections)
-      for (const auto& correction : block) {
-        ends_.resize(static_cast<std::size_t>(correction.place / t.cols + 1), corrections_.size());
-        corrections_.push_back(correction);
-      }
-    ends_.resize(static_cast<std::size_t>(t.rows + 1), corrections_.size());
+      for (const auto& correction : block) corrections_.add(correction, t.cols);
+    corrections_.finish(t.rows);
   }
 
   void open(std::int64_t first, std::int64_t count, PackedTile& tile) const override {
@@ -136,10 +132,7 @@ class PackedPoints : public PackedSteps {
   }
 
  private:
-  std::span<const Correction> corrections(std::int64_t r) const override {
-    const auto begin = ends_[static_cast<std::size_t>(r)];
-    return std::span(corrections_).subspan(begin, ends_[static_cast<std::size_t>(r + 1)] - begin);
-  }
+  std::span<const Correction> corrections(std::int64_t r) const override { return corrections_.rows(r, 1); }
 
   // Rows from `row` on; what they cannot hold goes to `corrections`.
   void pack(std::span<const std::int32_t> points, std::int64_t row, int bits, std::vector<Correction>& corrections) {
@@ -158,15 +151,14 @@ class PackedPoints : public PackedSteps {
 
   std::int64_t row_bytes_;
   std::vector<std::byte> codes_;
-  std::vector<Correction> corrections_;  // by place
-  std::vector<std::size_t> ends_;        // [rows + 1], where the corrections of a row begin
+  RowCorrections corrections_;
   std::vector<float> offsets_;
 };
 
 std::vector<std::int32_t> decode_levels(const LevelReader& reader) {
   const auto rows = reader.rows(), cols = reader.cols();
   std::vector<std::int32_t> levels(static_cast<std::size_t>(rows * cols));
-  parallel_for((rows + kLevelBlockRows - 1) / kLevelBlockRows, [&](std::int64_t block) {
+  parallel_for(block_count(reader), [&](std::int64_t block) {
     const auto first = block * kLevelBlockRows;
     reader.decode_levels(first, std::min(kLevelBlockRows, rows - first), levels.data() + first * cols);
   });
