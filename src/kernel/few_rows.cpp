@@ -16,8 +16,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr std::int64_t kMostRows = 4;
-constexpr std::int64_t kBlock =
-    16;  // rows of B at a time, which stay in the first cache; the next are fetched meanwhile
+// Rows of B at a time: they stay in the first cache while the next are fetched.
+constexpr std::int64_t kBlock = 16;
 constexpr std::int64_t kLine = 16;  // floats
 
 // Rows of B may lie far apart, as those of one head do among all heads: no prefetcher of the machine expects that.

@@ -310,7 +310,7 @@ void PackedDot(const PackedShape& shape, const PackedInputs& in, std::span<const
 #endif
 
 // Largest size among x[n]; infinite or NaN if one of them is.
-float LargestSize(const float* x, std::int64_t n) {
+HWY_INLINE float LargestSize(const float* x, std::int64_t n) {
   const hn::CappedTag<float, 16> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   auto most = hn::Zero(d), poison = hn::Zero(d);
@@ -323,7 +323,7 @@ float LargestSize(const float* x, std::int64_t n) {
 }
 
 // Returns the sum of out[n].
-std::int64_t RoundTo16(const float* x, std::int64_t n, float factor, std::int16_t* out) {
+HWY_INLINE std::int64_t RoundTo16(const float* x, std::int64_t n, float factor, std::int16_t* out) {
   const hn::CappedTag<float, 8> d;
   const hn::Rebind<std::int16_t, decltype(d)> d16;
   const auto f = hn::Set(d, factor);
@@ -334,6 +334,28 @@ std::int64_t RoundTo16(const float* x, std::int64_t n, float factor, std::int16_
     hn::StoreU(hn::DemoteTo(d16, whole), d16, out + i);
   }
   return hn::GetLane(hn::SumOfLanes(hn::RebindToSigned<decltype(d)>(), sum));
+}
+
+void PackInputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int16_t* values,
+                float* scales, float* sums) {
+  constexpr float kTop = 32767, kLeast = 0x1p-100f;  // so that kTop / kLeast is a number
+  std::array<int, 64> place;
+  for (int j = 0; j < shape.width; ++j) place[static_cast<std::size_t>(j)] = shape.place(j);
+  alignas(64) std::array<float, 64> piece;
+  for (std::int64_t p = 0; p < shape.pieces(); ++p)
+    for (std::int64_t t = 0; t < x.rows; ++t) {
+      piece.fill(0);
+      const auto* from = x.row(t) + p * shape.step;
+      for (std::int64_t j = 0; j < shape.count(p); ++j)
+        piece[static_cast<std::size_t>(place[static_cast<std::size_t>(j)])] =
+            factor ? from[j] * factor[p * shape.step + j] : from[j];
+      const auto most = LargestSize(piece.data(), shape.width);
+      const bool any = std::isfinite(most) && most >= kLeast;
+      const auto at = p * x.rows + t;
+      const auto sum = RoundTo16(piece.data(), shape.width, any ? kTop / most : 0.0f, values + at * shape.width);
+      scales[at] = any ? most / kTop : most * 0.0f;  // 0, or NaN
+      sums[t * shape.pieces() + p] = scales[at] * static_cast<float>(sum);
+    }
 }
 
 void WidenScales(const std::uint16_t* f16, const std::uint8_t* zeros, int zero, std::int64_t count, float* scales,
@@ -372,13 +394,10 @@ HWY_AFTER_NAMESPACE();
 namespace nearplane {
 
 HWY_EXPORT(PackedDot);
-HWY_EXPORT(LargestSize);
-HWY_EXPORT(RoundTo16);
+HWY_EXPORT(PackInputs);
 HWY_EXPORT(WidenScales);
 
 namespace {
-
-constexpr float kTop = 32767, kLeast = 0x1p-100f;  // so that kTop / kLeast is a number
 
 // Largest multiple of 8 that divides `group` and fits a vector loop.
 int step_of(std::int64_t group) {
@@ -399,36 +418,26 @@ int PackedShape::place(int j) const {
 PackedShape PackedShape::stream(std::int64_t cols, int bits, std::int64_t group) {
   assert(can_pack(cols, group));
   const int step = group >= cols ? 64 : step_of(group);
-  return {cols, bits, CodeForm::stream, step, step <= 32 ? 32 : 64, step * bits / 8, 0};
+  return {cols,
+          bits,
+          CodeForm::stream,
+          step,
+          step <= 32 ? 32 : 64,
+          step * bits / 8,
+          0,
+          (std::min(group, cols) + step - 1) / step};
 }
 
 PackedShape PackedShape::blocks(std::int64_t cols, CodeForm form, int header) {
   assert(cols % 32 == 0 && form != CodeForm::stream);
   const int bits = form == CodeForm::halves ? 4 : 8;
-  return {cols, bits, form, 32, 32, header + 4 * bits, header};
+  return {cols, bits, form, 32, 32, header + 4 * bits, header, 1};
 }
 
 void pack_inputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int16_t* values,
                  float* scales, float* sums) {
   assert(x.cols == shape.cols && x.rows <= kPackedTokens);
-  std::array<int, 64> place;
-  for (int j = 0; j < shape.width; ++j) place[static_cast<std::size_t>(j)] = shape.place(j);
-  alignas(64) std::array<float, 64> piece;
-  for (std::int64_t p = 0; p < shape.pieces(); ++p)
-    for (std::int64_t t = 0; t < x.rows; ++t) {
-      piece.fill(0);
-      const auto* from = x.row(t) + p * shape.step;
-      for (std::int64_t j = 0; j < shape.count(p); ++j)
-        piece[static_cast<std::size_t>(place[static_cast<std::size_t>(j)])] =
-            factor ? from[j] * factor[p * shape.step + j] : from[j];
-      const auto most = HWY_DYNAMIC_DISPATCH(LargestSize)(piece.data(), shape.width);
-      const bool any = std::isfinite(most) && most >= kLeast;
-      const auto at = p * x.rows + t;
-      const auto sum = HWY_DYNAMIC_DISPATCH(RoundTo16)(piece.data(), shape.width, any ? kTop / most : 0.0f,
-                                                       values + at * shape.width);
-      scales[at] = any ? most / kTop : most * 0.0f;  // 0, or NaN
-      sums[t * shape.pieces() + p] = scales[at] * static_cast<float>(sum);
-    }
+  HWY_DYNAMIC_DISPATCH(PackInputs)(shape, x, factor, values, scales, sums);
 }
 
 void packed_dot(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {

@@ -34,10 +34,11 @@ struct PackedShape {
   std::int64_t cols = 0;
   int bits = 0;
   CodeForm form = CodeForm::stream;
-  int step = 0;         // columns of a piece; the last one may have fewer
-  int width = 0;        // 32 or 64 >= step: how many a vector loop takes
-  int piece_bytes = 0;  // from a piece to the next
-  int first_byte = 0;   // of a row that belongs to a code
+  int step = 0;             // columns of a piece; the last one may have fewer
+  int width = 0;            // 32 or 64 >= step: how many a vector loop takes
+  int piece_bytes = 0;      // from a piece to the next
+  int first_byte = 0;       // of a row that belongs to a code
+  std::int64_t repeat = 1;  // pieces that share a scale; at the end of a row perhaps fewer
 
   /// Rows of `cols` codes of 2 to 8 bits as one bit stream, scales for each `group` columns; can_pack() holds.
   static PackedShape stream(std::int64_t cols, int bits, std::int64_t group);
@@ -47,6 +48,7 @@ struct PackedShape {
   static PackedShape blocks(std::int64_t cols, CodeForm form, int header);
 
   std::int64_t pieces() const { return (cols + step - 1) / step; }
+  std::int64_t groups() const { return (pieces() + repeat - 1) / repeat; }
   std::int64_t count(std::int64_t piece) const { return std::min<std::int64_t>(step, cols - piece * step); }
   /// Where among the values of its piece column j of the piece is: as vectors find it.
   int place(int j) const;

@@ -29,15 +29,13 @@ class PackedBlocks : public PackedMatrix {
 
   void open(std::int64_t first, std::int64_t count, PackedTile& tile) const override {
     const auto n = shape().pieces();
-    tile.widen(count, n, 1, scales_.data() + first * n, nullptr, zero_);
+    tile.open(shape(), count, scales_.data() + first * n, nullptr, zero_,
+              [&](std::int64_t i) { return codes_.row(stored_row(first + i)); });
     if (!minimums_.empty())
       for (std::int64_t i = 0; i < count * n; ++i)
         tile.offsets[static_cast<std::size_t>(i)] = -f16_to_f32(minimums_[static_cast<std::size_t>(first * n + i)]);
-    for (std::int64_t i = 0; i < count; ++i) {
-      auto& row = tile.rows[static_cast<std::size_t>(i)];
-      row = tile.row(i, n, codes_.row(stored_row(first + i)));
-      if (zero_ == 0 && minimums_.empty()) row.offsets = nullptr;
-    }
+    else if (zero_ == 0)
+      for (auto& row : tile.rows) row.offsets = nullptr;
   }
 
  private:

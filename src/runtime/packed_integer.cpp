@@ -12,7 +12,6 @@ class PackedInteger : public PackedMatrix {
         tensor_(std::move(tensor)),
         codes_(tensor_->integer()->codes, tensor_->integer()->row_bytes()) {
     const auto& t = *tensor_->integer();
-    repeat_ = t.group >= t.cols ? shape().pieces() : t.group / shape().step;
     if (t.symmetric) return;
     zeros_.resize(static_cast<std::size_t>(t.rows * t.groups()));
     for (std::int64_t r = 0; r < t.rows; ++r) t.zeros_of_row(r, zeros_.data() + r * t.groups());
@@ -20,17 +19,14 @@ class PackedInteger : public PackedMatrix {
 
   void open(std::int64_t first, std::int64_t count, PackedTile& tile) const override {
     const auto& t = *tensor_->integer();
-    const auto groups = t.groups(), n = shape().pieces();
-    tile.widen(count, n, repeat_, t.scales.data() + first * groups,
-               t.symmetric ? nullptr : zeros_.data() + first * groups, 1 << (t.bits - 1));
-    for (std::int64_t i = 0; i < count; ++i)
-      tile.rows[static_cast<std::size_t>(i)] = tile.row(i, n, codes_.row(first + i));
+    const auto group = first * t.groups();
+    tile.open(shape(), count, t.scales.data() + group, t.symmetric ? nullptr : zeros_.data() + group, 1 << (t.bits - 1),
+              [&](std::int64_t i) { return codes_.row(first + i); });
   }
 
  private:
   std::shared_ptr<const QuantizedTensor> tensor_;
   PackedCodes codes_;
-  std::int64_t repeat_ = 1;          // pieces of a group
   std::vector<std::uint8_t> zeros_;  // [rows][groups], empty if symmetric
 };
 

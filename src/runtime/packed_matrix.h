@@ -21,26 +21,31 @@ struct PackedTile {
   std::vector<float> scales, offsets;  // [rows][pieces], and room for 8 more
   std::vector<std::uint8_t> codes;     // of rows that are decoded into bytes
 
-  /// Scales and offsets of `count` rows from those of their groups, [count][groups], `repeat` pieces a group (the last
-  /// one may have fewer). zeros = nullptr: all `zero`.
-  void widen(std::int64_t count, std::int64_t pieces, std::int64_t repeat, const std::uint16_t* f16,
-             const std::uint8_t* zeros, int zero) {
-    const auto groups = (pieces + repeat - 1) / repeat;
+  /// Rows of `shape` whose codes are at(i), i < count: scales and offsets from those of their groups, [count][groups].
+  /// zeros = nullptr: all `zero`.
+  template <class At>
+  void open(const PackedShape& shape, std::int64_t count, const std::uint16_t* f16, const std::uint8_t* zeros, int zero,
+            const At& at) {
+    const auto pieces = shape.pieces();
     rows.resize(static_cast<std::size_t>(count));
     scales.resize(static_cast<std::size_t>(count * pieces + 8)), offsets.resize(scales.size());
-    widen_scales(f16, zeros, zero, count * groups, scales.data(), offsets.data());
-    if (repeat == 1) return;
-    for (auto i = count - 1; i >= 0; --i)  // from the end: nothing is overwritten before it is read
+    widen_scales(f16, zeros, zero, count * shape.groups(), scales.data(), offsets.data());
+    if (shape.repeat > 1) spread(shape, count);
+    for (std::int64_t i = 0; i < count; ++i)
+      rows[static_cast<std::size_t>(i)] = {at(i), scales.data() + i * pieces, offsets.data() + i * pieces};
+  }
+
+ private:
+  // From one number for each group to one for each piece; from the end: nothing is overwritten before it is read.
+  void spread(const PackedShape& shape, std::int64_t count) {
+    const auto pieces = shape.pieces(), groups = shape.groups();
+    for (auto i = count - 1; i >= 0; --i)
       for (auto g = groups - 1; g >= 0; --g) {
         const auto from = static_cast<std::size_t>(i * groups + g);
-        const auto to = i * pieces + g * repeat, many = std::min(repeat, pieces - g * repeat);
+        const auto to = i * pieces + g * shape.repeat, many = std::min(shape.repeat, pieces - g * shape.repeat);
         std::fill_n(scales.data() + to, many, float{scales[from]});
         std::fill_n(offsets.data() + to, many, float{offsets[from]});
       }
-  }
-  /// Row i of those that were widened.
-  PackedRow row(std::int64_t i, std::int64_t pieces, const std::byte* at) const {
-    return {at, scales.data() + i * pieces, offsets.data() + i * pieces};
   }
 };
 

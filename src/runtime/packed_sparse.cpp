@@ -15,7 +15,6 @@ class PackedSparse : public PackedMatrix {
         tensor_(std::move(tensor)),
         codes_(of(*tensor_).codes, of(*tensor_).row_bytes()) {
     const auto& t = of(*tensor_);
-    repeat_ = t.group >= t.cols ? shape().pieces() : t.group / shape().step;
     std::vector<Overflow> listed;
     for (std::int64_t r = 0; r < t.rows; ++r, listed.clear()) {
       t.overflow->row(r, listed);
@@ -31,10 +30,9 @@ class PackedSparse : public PackedMatrix {
   }
 
   void open(std::int64_t first, std::int64_t count, PackedTile& tile) const override {
-    const auto groups = of(*tensor_).groups(), n = shape().pieces();
-    tile.widen(count, n, repeat_, sizes_.data() + first * groups, zeros_.data() + first * groups, 0);
-    for (std::int64_t i = 0; i < count; ++i)
-      tile.rows[static_cast<std::size_t>(i)] = tile.row(i, n, codes_.row(first + i));
+    const auto group = first * of(*tensor_).groups();
+    tile.open(shape(), count, sizes_.data() + group, zeros_.data() + group, 0,
+              [&](std::int64_t i) { return codes_.row(first + i); });
   }
 
   void finish(std::int64_t r, MatrixView<const float> x, float* sums) const override {
@@ -61,7 +59,6 @@ class PackedSparse : public PackedMatrix {
 
   std::shared_ptr<const QuantizedTensor> tensor_;
   PackedCodes codes_;
-  std::int64_t repeat_ = 1;           // pieces of a group
   std::vector<std::uint16_t> sizes_;  // [rows][groups], scales without their sign bits,
   std::vector<std::uint8_t> zeros_;   //   and the zero points the bits stand for
   std::vector<Entry> entries_;        // row after row,
