@@ -116,8 +116,11 @@ const StoredTensor& Model::tensor(const std::string& name) const {
   return file_->get(it->second);
 }
 
-std::int64_t Model::stored_row(const std::string& name, std::int64_t r) const {
-  return permuted_qk_ && is_qk(name) ? permuted_row(r, config_.head_dim) : r;
+std::vector<std::int64_t> Model::stored_rows(const std::string& name) const {
+  std::vector<std::int64_t> out;
+  if (permuted_qk_ && is_qk(name))
+    for (std::int64_t r = 0; r < tensor(name).shape[0]; ++r) out.push_back(permuted_row(r, config_.head_dim));
+  return out;
 }
 
 void Model::decode_rows(const std::string& name, std::int64_t r0, std::int64_t count, float* out) const {

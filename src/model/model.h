@@ -79,10 +79,10 @@ class Model {
   const Json& gguf_metadata() const { return gguf_metadata_; }
 
   /// A tensor by its canonical (Hugging Face) name, as stored. Rows of q/k from a GGUF "llama" are NOT yet unpermuted
-  /// here; use decode_rows, or stored_row.
+  /// here; use decode_rows, or stored_rows.
   const StoredTensor& tensor(const std::string& name) const;
-  /// Where row r of a matrix is among its rows in the file.
-  std::int64_t stored_row(const std::string& name, std::int64_t r) const;
+  /// Where each row of a matrix is among its rows in the file; empty: in order.
+  std::vector<std::int64_t> stored_rows(const std::string& name) const;
   /// All tensors of the model by canonical name in model order: embedding, blocks, final norm, head (if untied).
   const std::vector<std::string>& tensor_names() const { return names_; }
   /// Decodes rows [r0, r0+count) of tensor `name` ([rows, cols], or a vector as [1, n]) to f32, undoing GGUF's q/k row

@@ -96,13 +96,9 @@ class BlockWeights : public WeightSource {
   std::shared_ptr<const WeightRows> rows(const std::string& name) const override { return decoded_->rows(name); }
   std::vector<float> vector(const std::string& name) const override { return decoded_->vector(name); }
   std::unique_ptr<Linear> linear(const std::string& name, std::vector<float> bias, Compute compute) const override {
-    if (is_packed(compute)) {
-      const auto& tensor = model_->tensor(name);
-      std::vector<std::int64_t> stored_rows;
-      for (std::int64_t r = 0; r < tensor.shape[0]; ++r) stored_rows.push_back(model_->stored_row(name, r));
-      if (auto matrix = pack_blocks(tensor, std::move(stored_rows)))
+    if (is_packed(compute))
+      if (auto matrix = pack_blocks(model_->tensor(name), model_->stored_rows(name)))
         return make_packed_linear(std::move(matrix), std::move(bias));
-    }
     return decoded_->linear(name, std::move(bias), compute);
   }
 
