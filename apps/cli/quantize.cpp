@@ -89,10 +89,14 @@ int run(Arguments& arguments) {
   return 0;
 }
 
+void add_threads(CLI::App& app, int& threads) {
+  app.add_option("--threads", threads, "threads; 0 = one per core")->check(CLI::NonNegativeNumber);
+}
+
 }  // namespace
 
 void add_machine_options(CLI::App& app, int& threads, Arithmetic& arithmetic) {
-  app.add_option("--threads", threads, "threads; 0 = one per core")->check(CLI::NonNegativeNumber);
+  add_threads(app, threads);
   add_choice(app, "--arithmetic", arithmetic, kArithmetics, "arithmetic of the forward pass (f32)");
 }
 
@@ -101,7 +105,7 @@ void add_inference_options(CLI::App& app, int& threads, Arithmetic& arithmetic) 
                                                         {"bf16", Arithmetic::bf16},
                                                         {"packed", Arithmetic::packed},
                                                         {"expanded", Arithmetic::expanded}};
-  app.add_option("--threads", threads, "threads; 0 = one per core")->check(CLI::NonNegativeNumber);
+  add_threads(app, threads);
   const auto preset = arithmetic == Arithmetic::packed ? "packed" : "f32";
   auto* choice = add_choice(app, "--arithmetic", arithmetic, kNames,
                             fmt::format("packed: with the codes of a store, inputs as 16-bit integers; expanded: the "
