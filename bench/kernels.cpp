@@ -1,5 +1,6 @@
 // Products of packed weights with the activations of one token and of several, one thread, weights larger than any
 // cache: how many weights a second, and how near that is to what reading their bytes costs on this machine.
+// kernel_rate [PART]: only representations whose names contain PART. NEARPLANE_TARGET as for the program.
 // Prints JSON: the read rate (GB/s, the better of two runs around the others), and for each representation bits per
 // weight, 1e9 weights/s and the share of the bandwidth bound for one token, 1e9 weights/s times tokens for 4 and 32.
 #include <fmt/format.h>
@@ -16,13 +17,14 @@
 #include "codec/tuple_stream.h"
 #include "kernel/gemm.h"
 #include "kernel/packed_dot.h"
+#include "nearplane/machine.h"
 #include "tensor/half.h"
 
 namespace {
 
 using namespace nearplane;
 
-constexpr std::int64_t kRows = 16384, kCols = 4096, kTile = 64;
+constexpr std::int64_t kRows = 65536, kCols = 4096, kTile = 64;
 constexpr double kSeconds = 1;
 
 template <class F>
@@ -38,7 +40,7 @@ double per_second(const F& body) {
 volatile std::uint64_t sink;
 
 double read_rate() {
-  const std::vector<std::uint64_t> data(std::size_t{32} << 20, 1);  // 256 MB
+  const std::vector<std::uint64_t> data(std::size_t{64} << 20, 1);  // 512 MB
   return 8e-9 * static_cast<double>(data.size()) * per_second([&] {
            std::uint64_t sums[16] = {};
            for (std::size_t i = 0; i < data.size(); i += 16)
@@ -54,7 +56,8 @@ class Layer {
       : name_(std::move(name)), shape_(std::move(shape)), row_bytes_(row_bytes) {
     Rng rng(1);
     codes_.resize(static_cast<std::size_t>(kRows * row_bytes_ + kPackedPadding));
-    for (auto& b : codes_) b = static_cast<std::byte>(rng.bits());
+    for (std::size_t i = 0; i < codes_.size(); ++i)
+      codes_[i] = i < (1 << 20) ? static_cast<std::byte>(rng.bits()) : codes_[i - (1 << 20)];
     scales_.resize(static_cast<std::size_t>(kRows * shape_.pieces()), f32_to_f16(0.01f));
     zeros_.resize(scales_.size(), 1);
   }
@@ -72,13 +75,14 @@ class Layer {
   double rate(std::int64_t tokens) const {
     std::vector<float> x(static_cast<std::size_t>(tokens * kCols), 0.5f),
         sums(static_cast<std::size_t>(kTile * tokens));
-    std::vector<std::int16_t> values(static_cast<std::size_t>(shape_.pieces() * tokens * shape_.width));
-    std::vector<float> x_scales(static_cast<std::size_t>(shape_.pieces() * tokens)), x_sums(x_scales.size());
+    const auto room = shape_.pieces() * PackedInputs::room_for(tokens);
+    std::vector<std::int16_t> values(static_cast<std::size_t>(room * shape_.width));
+    std::vector<float> x_scales(static_cast<std::size_t>(room)), x_sums(x_scales.size());
     const auto product = [&](std::int64_t rows) {
       pack_inputs(shape_, {x.data(), tokens, kCols, kCols}, nullptr, values.data(), x_scales.data(), x_sums.data());
       const PackedInputs in{tokens, values.data(), x_scales.data(), x_sums.data()};
       const auto n = shape_.pieces();
-      std::vector<float> scales(static_cast<std::size_t>(kTile * n + 8)), offsets(scales.size());
+      std::vector<float> scales(static_cast<std::size_t>(kTile * n + kScalePadding)), offsets(scales.size());
       for (std::int64_t r0 = 0; r0 < rows; r0 += kTile) {
         widen_scales(scales_.data() + r0 * n, zeros_.data() + r0 * n, 0, kTile * n, scales.data(), offsets.data());
         std::vector<PackedRow> tile;
@@ -151,22 +155,27 @@ double gemm_rate(std::int64_t tokens) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  const std::string part = argc > 1 ? argv[1] : "";
   set_thread_count(1);
+  if (const char* target = std::getenv("NEARPLANE_TARGET")) use_vector_target(target);
   parallel_for(1, [&](std::int64_t) {
     const auto gigabytes = read_rate();
-    fmt::print("{{\n  \"read_gbytes\": {:.2f},\n  \"f32_products_256\": {:.2f},\n", gigabytes, gemm_rate(256));
+    fmt::print("{{\n  \"target\": \"{}\",\n  \"read_gbytes\": {:.2f},\n  \"f32_products_256\": {:.2f},\n",
+               vector_target(), gigabytes, gemm_rate(256));
+    const auto layer = [&](const std::string& name, const PackedShape& shape, std::int64_t row_bytes) {
+      if (name.find(part) != name.npos) Layer(name, shape, row_bytes).print(gigabytes);
+    };
     for (const int bits : {2, 3, 4, 5, 6, 8})
-      Layer(fmt::format("int{}, groups of 64", bits), PackedShape::stream(kCols, bits, 64), kCols * bits / 8)
-          .print(gigabytes);
-    Layer("int4, groups of 32", PackedShape::stream(kCols, 4, 32), kCols / 2).print(gigabytes);
-    Layer("Q4_0", PackedShape::blocks(kCols, CodeForm::halves, 2), kCols / 32 * 18).print(gigabytes);
-    Layer("Q8_0", PackedShape::blocks(kCols, CodeForm::signed_bytes, 2), kCols / 32 * 34).print(gigabytes);
-    for (const int states : {1, 4, 8}) {
-      const int bits = states == 1 ? 11 : states == 4 ? 11 : 10;
-      Tuples(fmt::format("tuples, 2 bits, {} states", states), 1.03, states, bits).print();
-      Tuples(fmt::format("tuples, 3 bits, {} states", states), 0.52, states, bits).print();
-    }
+      layer(fmt::format("int{}, groups of 64", bits), PackedShape::stream(kCols, bits, 64), kCols * bits / 8);
+    layer("int4, groups of 32", PackedShape::stream(kCols, 4, 32), kCols / 2);
+    layer("Q4_0", PackedShape::blocks(kCols, CodeForm::halves, 2), kCols / 32 * 18);
+    layer("Q8_0", PackedShape::blocks(kCols, CodeForm::signed_bytes, 2), kCols / 32 * 34);
+    for (const int states : {1, 4, 8})
+      for (const int bits : {2, 3}) {
+        const auto name = fmt::format("tuples, {} bits, {} states", bits, states);
+        if (name.find(part) != name.npos) Tuples(name, bits == 2 ? 1.03 : 0.52, states, states < 8 ? 11 : 10).print();
+      }
     fmt::print("  \"read_gbytes_after\": {:.2f}\n}}\n", read_rate());
   });
 }

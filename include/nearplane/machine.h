@@ -8,7 +8,8 @@
 
 namespace nearplane {
 
-/// Those this machine and this build have, best first: of "avx3" (AVX-512), "avx2", "sse4", "ssse3", "scalar".
+/// Those this machine and this build have, best first: of "amx" (tiles and avx3_dl), "avx3_dl" (AVX-512 with
+/// VNNI and VBMI), "avx3" (AVX-512), "avx2", "sse4", "ssse3", "scalar".
 std::vector<std::string> vector_targets();
 /// The one in use, as a loop that was dispatched says it.
 std::string vector_target();

@@ -1,12 +1,15 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernel/packed_dot.cpp"
+#define HWY_WANT_AVX3_DL
 #include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include <array>
+#include <cstring>
 
 #include "kernel/packed_dot.h"
+#include "kernel/tiles.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nearplane {
@@ -107,6 +110,21 @@ struct SignedBytes {
   template <int kUnits>
   static HWY_INLINE void Load(const std::uint8_t* at, V16* w) {
     for (int k = 0; k < 16 * kUnits / kLanes; ++k) w[k] = Widen<std::int8_t>(at + k * kLanes);
+  }
+};
+
+// 32 bytes are four units: the low halves of all, the high halves of all.
+struct WideHalves {
+  template <int kUnits>
+  static HWY_INLINE void Load(const std::uint8_t* at, V16* w) {
+    static_assert(kUnits == 4);
+    constexpr int kVectors = 32 / kLanes;
+    const auto low = hn::Set(D16(), 15);
+    for (int v = 0; v < kVectors; ++v) {
+      const auto both = Widen<std::uint8_t>(at + v * kLanes);
+      w[v] = hn::And(both, low);
+      w[kVectors + v] = hn::ShiftRight<4>(both);
+    }
   }
 };
 
@@ -255,7 +273,7 @@ void Sweep(const PackedShape& shape, const PackedInputs& in, const PackedRow* ro
 
 // Takes the zero points off the sums of a row.
 HWY_INLINE void SubtractOffsets(const PackedInputs& in, std::int64_t pieces, const float* offsets, float* sums) {
-  const hn::CappedTag<float, 8> d;
+  const hn::CappedTag<float, 16> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t t = 0; t < in.tokens; ++t) {
     const auto* x = in.sums + t * pieces;
@@ -268,34 +286,83 @@ HWY_INLINE void SubtractOffsets(const PackedInputs& in, std::int64_t pieces, con
   }
 }
 
-template <class Loader, int kUnits>
-void Product(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
-  const auto count = static_cast<std::int64_t>(rows.size()), tokens = in.tokens;
-  const auto sweep = tokens == 1 ? SweepOne<Loader, kUnits, 2> : Sweep<Loader, kUnits, 2>;
-  const auto sweep_last = tokens == 1 ? SweepOne<Loader, kUnits, 1> : Sweep<Loader, kUnits, 1>;
-  for (std::int64_t r = 0; r < count; r += 2)
-    (r + 1 < count ? sweep : sweep_last)(shape, in, &rows[static_cast<std::size_t>(r)], sums + r * tokens);
-  for (std::int64_t r = 0; r < count; ++r)
+using RowsProduct = void (*)(const PackedShape&, const PackedInputs&, const PackedRow*, float*);
+
+// kSide rows at a time by `most`, the last ones alone by `last`; then the zero points.
+template <int kSide>
+void InTurns(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, RowsProduct most,
+             RowsProduct last, float* sums) {
+  const auto count = std::ssize(rows), tokens = in.tokens;
+  std::int64_t r = 0;
+  for (; r + kSide <= count; r += kSide) most(shape, in, &rows[static_cast<std::size_t>(r)], sums + r * tokens);
+  for (; r < count; ++r) last(shape, in, &rows[static_cast<std::size_t>(r)], sums + r * tokens);
+  for (r = 0; r < count; ++r)
     if (const auto* offsets = rows[static_cast<std::size_t>(r)].offsets)
       SubtractOffsets(in, shape.pieces(), offsets, sums + r * tokens);
 }
 
-template <class Loader>
+#if HWY_TARGET == HWY_AVX3_DL
+
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")  // which the target has, and this version of Highway forgets
+
+#include "kernel/packed_bytes-inl.h"
+
+void PackedDot(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
+  const bool wide = shape.width == 64;
+  if (shape.form == CodeForm::signed_bytes) return ByteProduct<WholeSignedBytes<32>, 32>(shape, in, rows, sums);
+  if (shape.form == CodeForm::halves) return ByteProduct<ByteHalves32, 32>(shape, in, rows, sums);
+  switch (shape.bits) {
+    case 2:
+      return wide ? ByteProduct<ByteQuarters, 64>(shape, in, rows, sums)
+                  : ByteProduct<ByteStream<2, 32>, 32>(shape, in, rows, sums);
+    case 3:
+      return wide ? ByteProduct<ByteStream<3, 64>, 64>(shape, in, rows, sums)
+                  : ByteProduct<ByteStream<3, 32>, 32>(shape, in, rows, sums);
+    case 4:
+      return wide ? ByteProduct<ByteHalves64, 64>(shape, in, rows, sums)
+                  : ByteProduct<ByteHalves32, 32>(shape, in, rows, sums);
+    case 5:
+      return wide ? ByteProduct<ByteStream<5, 64>, 64>(shape, in, rows, sums)
+                  : ByteProduct<ByteStream<5, 32>, 32>(shape, in, rows, sums);
+    case 6:
+      return wide ? ByteProduct<ByteStream<6, 64>, 64>(shape, in, rows, sums)
+                  : ByteProduct<ByteStream<6, 32>, 32>(shape, in, rows, sums);
+    case 7:
+      return wide ? ByteProduct<ByteStream<7, 64>, 64>(shape, in, rows, sums)
+                  : ByteProduct<ByteStream<7, 32>, 32>(shape, in, rows, sums);
+    default:
+      return wide ? ByteProduct<WholeBytes<64>, 64>(shape, in, rows, sums)
+                  : ByteProduct<WholeBytes<32>, 32>(shape, in, rows, sums);
+  }
+}
+
+HWY_POP_ATTRIBUTES
+
+#else
+
+template <class Loader, int kUnits>
+void Product(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
+  if (in.tokens == 1)
+    InTurns<2>(shape, in, rows, SweepOne<Loader, kUnits, 2>, SweepOne<Loader, kUnits, 1>, sums);
+  else
+    InTurns<2>(shape, in, rows, Sweep<Loader, kUnits, 2>, Sweep<Loader, kUnits, 1>, sums);
+}
+
+template <class Loader, class WideLoader = Loader>
 void ProductOf(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
-  shape.width == 32 ? Product<Loader, 2>(shape, in, rows, sums) : Product<Loader, 4>(shape, in, rows, sums);
+  shape.width == 32 ? Product<Loader, 2>(shape, in, rows, sums) : Product<WideLoader, 4>(shape, in, rows, sums);
 }
 
 void PackedDot(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums) {
-  if (shape.form == CodeForm::signed_bytes) return ProductOf<SignedBytes>(shape, in, rows, sums);
-  if (shape.form == CodeForm::halves) return ProductOf<Halves>(shape, in, rows, sums);
+  if (shape.form == CodeForm::signed_bytes) return Product<SignedBytes, 2>(shape, in, rows, sums);
+  if (shape.form == CodeForm::halves) return Product<Halves, 2>(shape, in, rows, sums);
   switch (shape.bits) {
     case 2:
-      return shape.width == 64 ? Product<Quarters, 4>(shape, in, rows, sums)
-                               : Product<AnyStream<2>, 2>(shape, in, rows, sums);
+      return ProductOf<AnyStream<2>, Quarters>(shape, in, rows, sums);
     case 3:
       return ProductOf<AnyStream<3> >(shape, in, rows, sums);
     case 4:
-      return ProductOf<Halves>(shape, in, rows, sums);
+      return ProductOf<Halves, WideHalves>(shape, in, rows, sums);
     case 5:
       return ProductOf<AnyStream<5> >(shape, in, rows, sums);
     case 6:
@@ -307,6 +374,7 @@ void PackedDot(const PackedShape& shape, const PackedInputs& in, std::span<const
   }
 }
 
+#endif
 #endif
 
 // Largest size among x[n]; infinite or NaN if one of them is.
@@ -336,12 +404,35 @@ HWY_INLINE std::int64_t RoundTo16(const float* x, std::int64_t n, float factor, 
   return hn::GetLane(hn::SumOfLanes(hn::RebindToSigned<decltype(d)>(), sum));
 }
 
+#if HWY_TARGET != HWY_AVX3_DL
+
+// Where pack_inputs() writes: piece by piece, tokens within.
+struct InputsWriter {
+  InputsWriter(const PackedShape& shape, std::int64_t tokens, std::int16_t* values, float* scales, float* sums)
+      : shape_(shape), tokens_(tokens), values_(values), scales_(scales), sums_(sums) {}
+  void put(std::int64_t p, std::int64_t t, const std::int16_t* piece, float scale, float sum) {
+    std::copy_n(piece, shape_.width, values_ + (p * tokens_ + t) * shape_.width);
+    scales_[p * tokens_ + t] = scale;
+    sums_[t * shape_.pieces() + p] = sum;
+  }
+
+ private:
+  const PackedShape& shape_;
+  std::int64_t tokens_;
+  std::int16_t* values_;
+  float *scales_, *sums_;
+};
+
+#endif
+
 void PackInputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int16_t* values,
                 float* scales, float* sums) {
-  constexpr float kTop = 32767, kLeast = 0x1p-100f;  // so that kTop / kLeast is a number
+  constexpr float kTop = kPackedTop, kLeast = 0x1p-100f;  // so that kTop / kLeast is a number
   std::array<int, 64> place;
   for (int j = 0; j < shape.width; ++j) place[static_cast<std::size_t>(j)] = shape.place(j);
   alignas(64) std::array<float, 64> piece;
+  alignas(64) std::array<std::int16_t, 64> whole;
+  InputsWriter writer(shape, x.rows, values, scales, sums);
   for (std::int64_t p = 0; p < shape.pieces(); ++p)
     for (std::int64_t t = 0; t < x.rows; ++t) {
       piece.fill(0);
@@ -351,23 +442,22 @@ void PackInputs(const PackedShape& shape, MatrixView<const float> x, const float
             factor ? from[j] * factor[p * shape.step + j] : from[j];
       const auto most = LargestSize(piece.data(), shape.width);
       const bool any = std::isfinite(most) && most >= kLeast;
-      const auto at = p * x.rows + t;
-      const auto sum = RoundTo16(piece.data(), shape.width, any ? kTop / most : 0.0f, values + at * shape.width);
-      scales[at] = any ? most / kTop : most * 0.0f;  // 0, or NaN
-      sums[t * shape.pieces() + p] = scales[at] * static_cast<float>(sum);
+      const auto sum = RoundTo16(piece.data(), shape.width, any ? kTop / most : 0.0f, whole.data());
+      const float scale = any ? most / kTop : most * 0.0f;  // 0, or NaN
+      writer.put(p, t, whole.data(), scale, scale * static_cast<float>(sum));
     }
 }
 
 void WidenScales(const std::uint16_t* f16, const std::uint8_t* zeros, int zero, std::int64_t count, float* scales,
                  float* offsets) {
-  const hn::CappedTag<float, 8> d;
+  const hn::CappedTag<float, 16> d;
   const hn::Rebind<hwy::float16_t, decltype(d)> d16;
   const hn::Rebind<std::uint8_t, decltype(d)> d8;
   const hn::RebindToSigned<decltype(d)> di;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t g = 0; g < count; g += lanes) {
-    HWY_ALIGN std::uint16_t f16_tail[8] = {};
-    HWY_ALIGN std::uint8_t zeros_tail[8] = {};
+    HWY_ALIGN std::uint16_t f16_tail[16] = {};
+    HWY_ALIGN std::uint8_t zeros_tail[16] = {};
     const auto* from = f16 + g;
     const auto* zero_from = zeros ? zeros + g : nullptr;
     if (g + lanes > count) {  // no read beyond the arrays
@@ -410,7 +500,7 @@ int step_of(std::int64_t group) {
 
 int PackedShape::place(int j) const {
   if (form != CodeForm::stream) return j;
-  if (bits == 4) return j / 32 * 32 + j % 2 * 16 + j % 32 / 2;
+  if (bits == 4) return j % 2 * (width / 2) + j / 2;
   if (bits == 2 && width == 64) return j % 4 * 16 + j / 4;
   return j;
 }

@@ -54,21 +54,28 @@ struct PackedShape {
   int place(int j) const;
 };
 
-inline constexpr std::int64_t kPackedTokens = 32;  // whose pieces stay in the second cache
+inline constexpr std::int64_t kPackedTokens = 64;  // whose pieces stay in the second cache
 
-/// Activations of T <= kPackedTokens tokens as a PackedShape cuts them.
+/// Activations of T <= kPackedTokens tokens as a PackedShape cuts them. What is where in the arrays is the business of
+/// the vector target that runs, which must be the same for pack_inputs() and packed_dot().
 struct PackedInputs {
   std::int64_t tokens = 0;
-  const std::int16_t* values = nullptr;  // [pieces][T][width], zeros beside the columns of the piece
-  const float* scales = nullptr;         // [pieces][T]
-  const float* sums = nullptr;           // [T][pieces], of the values, times their scale
+  const std::int16_t* values = nullptr;  // [pieces][room][width]
+  const float* scales = nullptr;         // [pieces][room]
+  const float* sums = nullptr;           // [pieces][room], of the values of a piece, times their scale
+
+  /// For how many tokens the arrays have room.
+  static std::int64_t room_for(std::int64_t tokens) { return tokens <= 4 ? 8 * tokens + 8 : (tokens + 15) / 16 * 16; }
 };
 
 /// x [T, cols], its columns multiplied by factor[cols] if that is not nullptr, as PackedInputs: rounded to nearest,
-/// scale = largest size / 32767. A piece with a number that is not finite gets the scale NaN, one of numbers below
+/// scale = largest size / kPackedTop. A piece with a number that is not finite gets the scale NaN, one of numbers below
 /// 2^-100 counts as zeros.
+inline constexpr int kPackedTop = 32639;  // its two bytes, both signed, are 127
 void pack_inputs(const PackedShape& shape, MatrixView<const float> x, const float* factor, std::int16_t* values,
                  float* scales, float* sums);
+
+inline constexpr std::int64_t kScalePadding = 16;
 
 struct PackedRow {
   const std::byte* codes;  // followed by kPackedPadding readable bytes
@@ -81,7 +88,7 @@ struct PackedRow {
 void packed_dot(const PackedShape& shape, const PackedInputs& in, std::span<const PackedRow> rows, float* sums);
 
 /// f16 scales [count] and their products with zero points to f32. zeros = nullptr: all `zero`. `scales` and `offsets`
-/// have room for 8 more.
+/// have room for kScalePadding more.
 void widen_scales(const std::uint16_t* f16, const std::uint8_t* zeros, int zero, std::int64_t count, float* scales,
                   float* offsets);
 

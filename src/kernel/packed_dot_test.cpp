@@ -10,9 +10,15 @@
 #include "codec/pack.h"
 #include "every_target.h"
 #include "tensor/half.h"
+#include "with_and_without_tiles.h"
 
 namespace nearplane {
 namespace {
+
+template <class F>
+void for_every_product(const F& check) {
+  with_and_without_tiles([&] { for_every_target(check); });
+}
 
 // Packed rows with all that a kernel reads, and the codes they hold.
 struct Case {
@@ -86,8 +92,9 @@ struct Packed {
 };
 Packed pack(const PackedShape& shape, MatrixView<const float> x, const float* factor = nullptr) {
   Packed p;
-  p.values.resize(static_cast<std::size_t>(shape.pieces() * x.rows * shape.width));
-  p.scales.resize(static_cast<std::size_t>(shape.pieces() * x.rows)), p.sums.resize(p.scales.size());
+  const auto room = shape.pieces() * PackedInputs::room_for(x.rows);
+  p.values.resize(static_cast<std::size_t>(room * shape.width));
+  p.scales.resize(static_cast<std::size_t>(room)), p.sums.resize(p.scales.size());
   pack_inputs(shape, x, factor, p.values.data(), p.scales.data(), p.sums.data());
   p.in = {x.rows, p.values.data(), p.scales.data(), p.sums.data()};
   return p;
@@ -98,23 +105,23 @@ void expect_exact(const Case& c, std::int64_t tokens, Rng& rng) {
   Matrix<float> x(tokens, c.shape.cols);
   for (auto& v : x.span()) v = static_cast<float>(static_cast<int>(rng.below(7)) - 3);
   for (std::int64_t p = 0; p < c.shape.pieces();
-       ++p)  // the largest of every piece is 32767 / 8192 almost: a scale of 2^-13
-    for (std::int64_t t = 0; t < tokens; ++t) x(t, p * c.shape.step) = 32767.0f / 8192;
+       ++p)  // the largest of every piece is kPackedTop / 8192: a scale of 2^-13
+    for (std::int64_t t = 0; t < tokens; ++t) x(t, p * c.shape.step) = kPackedTop / 8192.0f;
   const auto packed = pack(c.shape, x.view());
   std::vector<float> sums(static_cast<std::size_t>(c.rows * tokens));
   packed_dot(c.shape, packed.in, c.views(), sums.data());
   for (std::int64_t r = 0; r < c.rows; ++r)
     for (std::int64_t t = 0; t < tokens; ++t) {
-      double sum = 0, size = 0;  // of all products, their sizes
+      double sum = 0, size = 0;  // of all products, their sizes with and without the zero point
       for (std::int64_t p = 0; p < c.shape.pieces(); ++p) {
+        const auto at = static_cast<std::size_t>(r * c.shape.pieces() + p);
         std::int64_t part = 0;
         for (auto j = p * c.shape.step; j < p * c.shape.step + c.shape.count(p); ++j) {
-          const auto product = c.codes[static_cast<std::size_t>(r * c.shape.cols + j)] * std::llround(x(t, j) * 8192);
-          part += product;
-          size += static_cast<double>(std::abs(product)) / 8192 *
-                  c.scales[static_cast<std::size_t>(r * c.shape.pieces() + p)];
+          const auto code = c.codes[static_cast<std::size_t>(r * c.shape.cols + j)];
+          part += code * std::llround(x(t, j) * 8192);
+          size += std::abs(x(t, j)) * (std::abs(code) * c.scales[at] + c.offsets[at]);
         }
-        sum += static_cast<double>(part) / 8192 * c.scales[static_cast<std::size_t>(r * c.shape.pieces() + p)];
+        sum += static_cast<double>(part) / 8192 * c.scales[at];
       }
       const auto got = sums[static_cast<std::size_t>(r * tokens + t)];
       ASSERT_NEAR(got, sum, 1e-6 * (1 + size)) << "row " << r << ", token " << t;
@@ -123,7 +130,7 @@ void expect_exact(const Case& c, std::int64_t tokens, Rng& rng) {
 
 TEST(PackedDot, StreamsOfEveryWidthAndShape) {
   Rng rng(1);
-  for_every_target([&] {
+  for_every_product([&] {
     for (int bits = 2; bits <= 8; ++bits)
       for (const auto& [cols, group] : {std::pair<std::int64_t, std::int64_t>{64, 64},
                                         {576, 64},
@@ -134,8 +141,8 @@ TEST(PackedDot, StreamsOfEveryWidthAndShape) {
                                         {330, 128},
                                         {1, 1},
                                         {65, 8}})
-        for (const std::int64_t tokens : {1, 2, 32})
-          for (const std::int64_t rows : {1, 2, 5}) {
+        for (const std::int64_t tokens : {1, 2, 3, 4, 17, 64})
+          for (const std::int64_t rows : {1, 5, 17}) {
             SCOPED_TRACE(fmt::format("{} bits, {} columns, groups of {}", bits, cols, group));
             expect_exact(random_stream(rows, cols, bits, group, rng), tokens, rng);
           }
@@ -144,9 +151,9 @@ TEST(PackedDot, StreamsOfEveryWidthAndShape) {
 
 TEST(PackedDot, BlocksOfGgml) {
   Rng rng(2);
-  for_every_target([&] {
+  for_every_product([&] {
     for (const auto form : {CodeForm::halves, CodeForm::signed_bytes})
-      for (const std::int64_t tokens : {1, 3}) expect_exact(random_blocks(3, 160, form, rng), tokens, rng);
+      for (const std::int64_t tokens : {1, 3, 40}) expect_exact(random_blocks(18, 160, form, rng), tokens, rng);
   });
 }
 
@@ -170,7 +177,7 @@ TEST(WidenScales, AreExactForAnyNumberOfThem) {
   const std::vector<std::uint8_t> zeros = {1, 2, 3, 4, 5, 6, 7, 8, 255};
   for_every_target([&] {
     for (std::size_t count = 1; count <= f16.size(); ++count) {
-      std::vector<float> scales(count + 8), offsets(count + 8);
+      std::vector<float> scales(count + kScalePadding), offsets(scales);
       widen_scales(f16.data(), zeros.data(), 0, static_cast<std::int64_t>(count), scales.data(), offsets.data());
       for (std::size_t i = 0; i < count; ++i) {
         EXPECT_EQ(scales[i], f16_to_f32(f16[i]));
@@ -182,39 +189,59 @@ TEST(WidenScales, AreExactForAnyNumberOfThem) {
   });
 }
 
-TEST(PackInputs, IsWithinHalfAStepAndPadsWithZeros) {
+// Rows with the code 1 in one column each show what the activations became.
+TEST(PackInputs, IsWithinHalfAStepOfEachActivation) {
   Rng rng(4);
-  const auto shape = PackedShape::stream(100, 3, 64);
-  Matrix<float> x(2, 100);
-  for (auto& v : x.span()) v = static_cast<float>(rng.normal());
-  std::vector<float> factor(100);
+  constexpr std::int64_t kCols = 100;
+  Case c(PackedShape::stream(kCols, 3, 64), kCols, packed_row_bytes(kCols, 3));
+  for (std::int64_t r = 0; r < kCols; ++r) {
+    std::vector<std::uint8_t> row(kCols);
+    row[static_cast<std::size_t>(r)] = 1;
+    pack_row(row, 3, c.bytes.data() + r * c.row_bytes);
+  }
+  c.scales.assign(2 * kCols, 1.0f), c.offsets.assign(2 * kCols, 0.0f);
+  std::vector<float> factor(kCols);
   for (auto& f : factor) f = static_cast<float>(rng.uniform() + 0.5);
-  for_every_target([&] {
-    const auto packed = pack(shape, x.view(), factor.data());
-    for (std::size_t p = 0; p < 2; ++p)
-      for (std::size_t t = 0; t < 2; ++t)
-        for (std::size_t j = 0; j < 64; ++j) {
-          const auto at = p * 2 + t;
-          const auto column = 64 * p + j;
-          const float exact =
-              column < 100 ? x(static_cast<std::int64_t>(t), static_cast<std::int64_t>(column)) * factor[column] : 0;
-          EXPECT_NEAR(packed.values[at * 64 + j] * packed.scales[at], exact, 0.501f * packed.scales[at]);
+  for (const std::int64_t tokens : {1, 3, 21}) {
+    Matrix<float> x(tokens, kCols);
+    for (auto& v : x.span()) v = static_cast<float>(rng.normal());
+    for_every_product([&] {
+      const auto packed = pack(c.shape, x.view(), factor.data());
+      std::vector<float> sums(static_cast<std::size_t>(kCols * tokens));
+      packed_dot(c.shape, packed.in, c.views(), sums.data());
+      for (std::int64_t r = 0; r < kCols; ++r)
+        for (std::int64_t t = 0; t < tokens; ++t) {
+          const auto value = [&](std::int64_t j) { return x(t, j) * factor[static_cast<std::size_t>(j)]; };
+          float most = 0;
+          for (auto j = r / 64 * 64; j < std::min(kCols, r / 64 * 64 + 64); ++j)
+            most = std::max(most, std::abs(value(j)));
+          EXPECT_NEAR(sums[static_cast<std::size_t>(r * tokens + t)], value(r), 0.501f * most / kPackedTop);
         }
-  });
+    });
+  }
 }
 
 TEST(PackInputs, NumbersThatAreNotFiniteSpreadAndTinyOnesAreZero) {
-  const auto shape = PackedShape::stream(192, 4, 64);
-  for_every_target([&] {
-    for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
-                            std::numeric_limits<float>::quiet_NaN()}) {
-      Matrix<float> x(1, 192);
-      x(0, 0) = 1, x(0, 70) = bad, x(0, 130) = 1e-40f;
-      const auto packed = pack(shape, x.view());
-      EXPECT_FLOAT_EQ(packed.scales[0], 1.0f / 32767);
-      EXPECT_TRUE(std::isnan(packed.scales[1]));
-      EXPECT_EQ(packed.scales[2], 0);
-    }
+  Rng rng(5);
+  auto c = random_stream(3, 192, 4, 64, rng);
+  const auto product = [&](std::int64_t tokens, float first, float second, float third) {
+    Matrix<float> x(tokens, 192);
+    const auto last = tokens - 1;
+    x(last, 0) = first, x(last, 70) = second, x(last, 130) = third;
+    const auto packed = pack(c.shape, x.view());
+    std::vector<float> sums(static_cast<std::size_t>(3 * tokens));
+    packed_dot(c.shape, packed.in, c.views(), sums.data());
+    for (std::int64_t r = 0; r < 3; ++r)
+      for (std::int64_t t = 0; t < last; ++t) EXPECT_EQ(sums[static_cast<std::size_t>(r * tokens + t)], 0);
+    return sums.back();
+  };
+  for_every_product([&] {
+    for (const std::int64_t tokens : {1, 4, 7})
+      for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN()}) {
+        EXPECT_TRUE(std::isnan(product(tokens, 1, bad, 1)));
+        EXPECT_EQ(product(tokens, 1, 1e-40f, 2), product(tokens, 1, 0, 2));
+      }
   });
 }
 

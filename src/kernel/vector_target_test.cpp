@@ -2,6 +2,7 @@
 #include <hwy/targets.h>
 
 #include "expect_error.h"
+#include "kernel/tiles.h"
 #include "nearplane/machine.h"
 
 namespace nearplane {
@@ -16,6 +17,7 @@ TEST(VectorTarget, RunsAsNamed) {
     EXPECT_EQ(vector_target(), name);
     EXPECT_EQ(vector_targets().front(), name);
   }
+  allow_tiles(true);
   hwy::DisableTargets(0);
   hwy::GetChosenTarget().DeInit();
 }

@@ -50,9 +50,10 @@ class PackedLinear : public Linear {
   std::vector<PackedInputs> pack(MatrixView<const float> x) const {
     const auto& shape = matrix_->shape();
     const auto pieces = shape.pieces();
-    const auto values = scratch<std::int16_t, Scratch::packed_values>(x.rows * pieces, shape.width);
-    const auto scales = scratch<float, Scratch::packed_scales>(x.rows, pieces);
-    const auto sums = scratch<float, Scratch::packed_sums>(x.rows, pieces);
+    const auto last = x.rows % kPackedTokens, room = x.rows - last + PackedInputs::room_for(last);
+    const auto values = scratch<std::int16_t, Scratch::packed_values>(room * pieces, shape.width);
+    const auto scales = scratch<float, Scratch::packed_scales>(room, pieces);
+    const auto sums = scratch<float, Scratch::packed_sums>(room, pieces);
     std::vector<PackedInputs> tiles;
     for (std::int64_t t = 0; t < x.rows; t += kPackedTokens)
       tiles.push_back({std::min(kPackedTokens, x.rows - t), values.row(t * pieces), scales.row(t), sums.row(t)});

@@ -18,7 +18,7 @@ namespace nearplane {
 /// Rows as a PackedMatrix opens them, with the memory they need; reused from tile to tile.
 struct PackedTile {
   std::vector<PackedRow> rows;
-  std::vector<float> scales, offsets;  // [rows][pieces], and room for 8 more
+  std::vector<float> scales, offsets;  // [rows][pieces], and room for kScalePadding more
   std::vector<std::uint8_t> codes;     // of rows that are decoded into bytes
 
   /// Rows of `shape` whose codes are at(i), i < count: scales and offsets from those of their groups, [count][groups].
@@ -28,7 +28,7 @@ struct PackedTile {
             const At& at) {
     const auto pieces = shape.pieces();
     rows.resize(static_cast<std::size_t>(count));
-    scales.resize(static_cast<std::size_t>(count * pieces + 8)), offsets.resize(scales.size());
+    scales.resize(static_cast<std::size_t>(count * pieces + kScalePadding)), offsets.resize(scales.size());
     widen_scales(f16, zeros, zero, count * shape.groups(), scales.data(), offsets.data());
     if (shape.repeat > 1) spread(shape, count);
     for (std::int64_t i = 0; i < count; ++i)
