@@ -66,7 +66,7 @@ class Layer {
     const auto one = rate(1), bound = gigabytes * kRows * kCols / bytes();
     fmt::print("  \"{}\": {{\"bits\": {:.2f}, \"1\": {:.2f}, \"share\": {:.2f}", name_, 8 * bytes() / (kRows * kCols),
                one, one / bound);
-    for (const std::int64_t tokens : {4, 32}) fmt::print(", \"{}\": {:.2f}", tokens, rate(tokens));
+    for (const std::int64_t tokens : {4, 32, 64}) fmt::print(", \"{}\": {:.2f}", tokens, rate(tokens));
     fmt::print("}},\n");
   }
 

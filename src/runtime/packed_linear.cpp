@@ -9,7 +9,8 @@ namespace nearplane {
 namespace {
 
 constexpr std::int64_t kTokens = 512;            // of one sweep over the rows, which opens each of them once
-constexpr std::int64_t kTileRows = 64;           // rows of a task at most, and of a tile that is opened,
+constexpr std::int64_t kLeastRows = 16;          // of a task: packed_dot() takes as many at a time;
+constexpr std::int64_t kTileRows = 64;           // at most, and of a tile that is opened,
 constexpr std::int64_t kTaskProducts = 1 << 18;  //   fewer where that is still as much work: some 10 microseconds
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -37,7 +38,7 @@ class PackedLinear : public Linear {
   void multiply(MatrixView<const float> x, MatrixView<float> y) const {
     const auto tiles = pack(x);
     const auto products = in_features() * x.rows;
-    const auto rows = std::clamp(ceil_div(kTaskProducts, products), std::int64_t{4}, kTileRows);
+    const auto rows = std::clamp(ceil_div(kTaskProducts, products), kLeastRows, kTileRows);
     // A task that is too short takes several tiles.
     const auto task_rows = rows * ceil_div(kTaskProducts, products * rows);
     parallel_for(ceil_div(out_features(), task_rows), [&](std::int64_t task) {
@@ -74,11 +75,12 @@ class PackedLinear : public Linear {
     std::int64_t t0 = 0;
     for (const auto& in : tiles) {
       packed_dot(matrix_->shape(), in, rows, sums.data);
-      for (std::int64_t i = 0; i < count; ++i) {
-        auto* sum = sums.data + i * in.tokens;
-        matrix_->finish(first + i, x.rows_at(t0, in.tokens), sum);
-        const float bias = bias_.empty() ? 0.0f : bias_[static_cast<std::size_t>(first + i)];
-        for (std::int64_t t = 0; t < in.tokens; ++t) y(t0 + t, first + i) = sum[t] + bias;
+      for (std::int64_t i = 0; i < count; ++i)
+        matrix_->finish(first + i, x.rows_at(t0, in.tokens), sums.data + i * in.tokens);
+      for (std::int64_t t = 0; t < in.tokens; ++t) {
+        auto* to = y.row(t0 + t) + first;
+        for (std::int64_t i = 0; i < count; ++i) to[i] = sums.data[i * in.tokens + t];
+        for (std::int64_t i = 0; i < count && !bias_.empty(); ++i) to[i] += bias_[static_cast<std::size_t>(first + i)];
       }
       t0 += in.tokens;
     }
