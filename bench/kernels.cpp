@@ -17,6 +17,7 @@
 #include "codec/tuple_stream.h"
 #include "kernel/gemm.h"
 #include "kernel/packed_dot.h"
+#include "kernel/tuple_dot.h"
 #include "nearplane/machine.h"
 #include "tensor/half.h"
 
@@ -135,8 +136,18 @@ class Tuples {
                }
              });
     };
+    const auto dot = [&] {
+      const auto table = reader.table();
+      TupleInputs in;
+      std::vector<float> out(kTupleRows);
+      return 1e-9 * kTupleRows * kCols * per_second([&] {
+               pack_tuple_inputs(table, x.data(), nullptr, reader.code().zero_point(), in);
+               if (tuple_dot(table, reader.row_starts(0), kTupleRows, in, out.data())) std::abort();
+             });
+    };
     fmt::print("  \"{}\": {{\"bits\": {:.2f}, \"decode\": {:.2f}, \"1\": {:.2f}}},\n", name_,
-               8.0 * static_cast<double>(bytes_.size()) / (kTupleRows * kCols), rate(false), rate(true));
+               8.0 * static_cast<double>(bytes_.size()) / (kTupleRows * kCols), rate(false),
+               has_tuple_dot() ? dot() : rate(true));
   }
 
  private:

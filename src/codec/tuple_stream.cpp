@@ -5,7 +5,6 @@
 #include <cassert>
 #include <cstring>
 
-#include "codec/tuple_decode.h"
 #include "codec/tuple_map.h"
 
 static_assert(std::endian::native == std::endian::little, "windows of bits are read as little-endian words");
@@ -217,12 +216,16 @@ void TupleReader::decode(std::int64_t first, std::int64_t count, std::int16_t* o
 
 void TupleReader::decode_bytes(std::int64_t first, std::int64_t count, std::uint8_t* out, std::int64_t stride) const {
   assert(first >= 0 && count >= 0 && first + count <= rows_ && stride >= cols_ + kTupleSlack);
+  if (const auto bad = decode_tuple_rows(table(), row_starts(first), count, out, stride)) fail_row(first + *bad);
+}
+
+TupleTable TupleReader::table() const {
   const auto& shape = code_.shape();
-  const TupleTable table{shape.k, code_.table_bits(), shape.trellis.states, shape.restart, cols_, table_.data(),
-                         words_};
-  if (const auto bad = decode_tuple_rows(table, row_starts_.data() + first, count, out, stride))
-    fail_input(where_, "the code words of row {} do not end at bit {}, where the next begins", first + *bad,
-               row_starts_[static_cast<std::size_t>(first + *bad + 1)]);
+  return {shape.k, code_.table_bits(), shape.trellis.states, shape.restart, cols_, table_.data(), words_};
+}
+
+void TupleReader::fail_row(std::int64_t row) const {
+  fail_input(where_, "the code words of row {} do not end at bit {}, where the next begins", row, *row_starts(row + 1));
 }
 
 void TupleReader::correct(std::int64_t first, std::int64_t count, std::int16_t* out) const {

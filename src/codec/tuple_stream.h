@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "codec/tuple_code.h"
+#include "codec/tuple_decode.h"
 
 namespace nearplane {
 
@@ -67,6 +68,12 @@ class TupleReader {
   /// The same as bytes, uncorrected and with code().zero_point() added, row after row `stride` bytes apart; stride is
   /// at least cols() + 5, and what lies behind the columns of a row is overwritten.
   void decode_bytes(std::int64_t first, std::int64_t count, std::uint8_t* out, std::int64_t stride) const;
+  /// What loops over code words need; refers to this.
+  TupleTable table() const;
+  /// Where rows [first, ...) begin in its words, and the last one ends: bits.
+  const std::uint64_t* row_starts(std::int64_t first) const { return row_starts_.data() + first; }
+  /// That the code words of a row do not fill it: Error{bad_input}.
+  [[noreturn]] void fail_row(std::int64_t row) const;
   /// Those of rows [first, first + count), by place.
   std::span<const Correction> corrections(std::int64_t first, std::int64_t count) const {
     return corrections_.rows(first, count);

@@ -65,7 +65,9 @@ struct PackedInputs {
   const float* sums = nullptr;           // [pieces][room], of the values of a piece, times their scale
 
   /// For how many tokens the arrays have room.
-  static std::int64_t room_for(std::int64_t tokens) { return tokens <= 4 ? 8 * tokens + 8 : (tokens + 15) / 16 * 16; }
+  static std::int64_t room_for(std::int64_t tokens) {
+    return tokens <= 1 ? tokens : tokens <= 4 ? 16 * tokens : (tokens + 15) / 16 * 16;
+  }
 };
 
 /// x [T, cols], its columns multiplied by factor[cols] if that is not nullptr, as PackedInputs: rounded to nearest,

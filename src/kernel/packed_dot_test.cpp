@@ -8,17 +8,11 @@
 
 #include "base/rng.h"
 #include "codec/pack.h"
-#include "every_target.h"
+#include "every_product.h"
 #include "tensor/half.h"
-#include "with_and_without_tiles.h"
 
 namespace nearplane {
 namespace {
-
-template <class F>
-void for_every_product(const F& check) {
-  with_and_without_tiles([&] { for_every_target(check); });
-}
 
 // Packed rows with all that a kernel reads, and the codes they hold.
 struct Case {

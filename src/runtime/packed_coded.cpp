@@ -77,6 +77,15 @@ class PackedTuples : public PackedSteps {
       tile.rows[static_cast<std::size_t>(i)] = row(std::as_bytes(std::span(tile.codes)).data() + i * stride, offsets_);
   }
 
+  bool has_tuples() const override { return has_tuple_dot(); }
+  void prepare(const float* x, TupleInputs& out) const override {
+    pack_tuple_inputs(reader_.table(), x, column_factors(), reader_.code().zero_point(), out);
+  }
+  void multiply(std::int64_t first, std::int64_t count, const TupleInputs& in, float* sums) const override {
+    if (const auto bad = tuple_dot(reader_.table(), reader_.row_starts(first), count, in, sums))
+      reader_.fail_row(first + *bad);
+  }
+
  private:
   std::span<const Correction> corrections(std::int64_t r) const override { return reader_.corrections(r, 1); }
 

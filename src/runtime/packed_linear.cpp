@@ -11,6 +11,7 @@ namespace {
 constexpr std::int64_t kTokens = 512;            // of one sweep over the rows, which opens each of them once
 constexpr std::int64_t kLeastRows = 16;          // of a task: packed_dot() takes as many at a time;
 constexpr std::int64_t kTileRows = 64;           // at most, and of a tile that is opened,
+constexpr std::int64_t kTupleRows = 128;         // of a task of tuples: a multiple of what stands side by side
 constexpr std::int64_t kTaskProducts = 1 << 18;  //   fewer where that is still as much work: some 10 microseconds
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -26,6 +27,7 @@ class PackedLinear : public Linear {
 
   void apply(MatrixView<const float> x, MatrixView<float> y) const override {
     assert(x.cols == in_features() && y.cols == out_features() && x.rows == y.rows);
+    if (x.rows == 1 && matrix_->has_tuples()) return multiply_tuples(x, y);
     for (std::int64_t t = 0; t < x.rows; t += kTokens) {
       const auto count = std::min(kTokens, x.rows - t);
       multiply(x.rows_at(t, count), y.rows_at(t, count));
@@ -35,6 +37,21 @@ class PackedLinear : public Linear {
   void add_transposed(MatrixView<const float>, MatrixView<float>) const override { assert(false); }
 
  private:
+  void multiply_tuples(MatrixView<const float> x, MatrixView<float> y) const {
+    thread_local TupleInputs in;
+    matrix_->prepare(x.row(0), in);
+    const auto& inputs = in;  // of this thread
+    parallel_for(ceil_div(out_features(), kTupleRows), [&](std::int64_t task) {
+      const auto first = task * kTupleRows, count = std::min(kTupleRows, out_features() - first);
+      auto* sums = y.row(0) + first;
+      matrix_->multiply(first, count, inputs, sums);
+      for (std::int64_t i = 0; i < count; ++i) {
+        matrix_->finish(first + i, x, sums + i);
+        if (!bias_.empty()) sums[i] += bias_[static_cast<std::size_t>(first + i)];
+      }
+    });
+  }
+
   void multiply(MatrixView<const float> x, MatrixView<float> y) const {
     const auto tiles = pack(x);
     const auto products = in_features() * x.rows;

@@ -10,6 +10,7 @@
 
 #include "container/tensor_file.h"
 #include "kernel/packed_dot.h"
+#include "kernel/tuple_dot.h"
 #include "qtensor/quantized_tensor.h"
 #include "tensor/matrix.h"
 
@@ -60,6 +61,11 @@ class PackedMatrix {
   virtual const float* column_factors() const { return nullptr; }
   /// Rows [first, first + count) for packed_dot(). Single-threaded; Error{bad_input} for damaged codes.
   virtual void open(std::int64_t first, std::int64_t count, PackedTile& tile) const = 0;
+  /// Whether rows are tuples that tuple_dot() takes; then for one token prepare() and multiply() stand for open().
+  virtual bool has_tuples() const { return false; }
+  virtual void prepare(const float* /*x*/, TupleInputs& /*out*/) const {}
+  virtual void multiply(std::int64_t /*first*/, std::int64_t /*count*/, const TupleInputs& /*in*/,
+                        float* /*sums*/) const {}
   /// Turns sums[T] of dense codes into row `r` of the product with x [T, cols].
   virtual void finish(std::int64_t /*r*/, MatrixView<const float> /*x*/, float* /*sums*/) const {}
 
