@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/threads.h"
 #include "kernel/gemm.h"
-#include "tensor/half.h"
+#include "transformer/vector_ops.h"
 
 namespace nearplane {
 namespace {
@@ -51,12 +51,19 @@ void Gram::add(MatrixView<const float> x, const std::string& where) {
   }
 }
 
+// Transposes squares that stay in the first cache.
 void Gram::round(MatrixView<const float> x) {
+  constexpr std::int64_t kSide = 64;
   rounded_ = Matrix<std::uint16_t>::uninitialized(x.cols, x.rows);
-  parallel_for((x.cols + 63) / 64, [&](std::int64_t block) {
-    for (std::int64_t t = 0; t < x.rows; ++t)
-      for (std::int64_t j = block * 64; j < std::min(x.cols, block * 64 + 64); ++j)
-        rounded_(j, t) = f32_to_bf16(x(t, j));
+  parallel_for((x.cols + kSide - 1) / kSide, [&](std::int64_t block) {
+    std::uint16_t square[kSide][kSide];
+    const auto j0 = block * kSide, cols = std::min(kSide, x.cols - j0);
+    for (std::int64_t t0 = 0; t0 < x.rows; t0 += kSide) {
+      const auto tokens = std::min(kSide, x.rows - t0);
+      for (std::int64_t t = 0; t < tokens; ++t) to_bf16(x.row(t0 + t) + j0, cols, square[t]);
+      for (std::int64_t j = 0; j < cols; ++j)
+        for (std::int64_t t = 0; t < tokens; ++t) rounded_(j0 + j, t0 + t) = square[t][j];
+    }
   });
 }
 
