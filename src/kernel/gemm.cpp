@@ -22,12 +22,18 @@ void sgemm(char ta, char tb, std::int64_t m, std::int64_t n, std::int64_t k, flo
                 fmt::format("oneDNN refused a {}x{}x{} product (status {})", m, n, k, static_cast<int>(status)));
 }
 
+void use_one_blas_thread() {
+  [[maybe_unused]] static const bool single = (openblas_set_num_threads(1), true);
+}
+
+int as_int(std::int64_t v) { return static_cast<int>(v); }
+
 void dgemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, std::int64_t m, std::int64_t n, std::int64_t k, double alpha,
            const double* a, std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c,
            std::int64_t ldc) {
-  [[maybe_unused]] static const bool single = (openblas_set_num_threads(1), true);
-  const auto i = [](std::int64_t v) { return static_cast<int>(v); };
-  cblas_dgemm(CblasRowMajor, ta, tb, i(m), i(n), i(k), alpha, a, i(lda), b, i(ldb), beta, c, i(ldc));
+  use_one_blas_thread();
+  cblas_dgemm(CblasRowMajor, ta, tb, as_int(m), as_int(n), as_int(k), alpha, a, as_int(lda), b, as_int(ldb), beta, c,
+              as_int(ldc));
 }
 
 }  // namespace
@@ -55,6 +61,13 @@ void gemm_nn(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, const
 void gemm_tn(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, const double* a, std::int64_t lda,
              const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc) {
   dgemm(CblasTrans, CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+void solve_lower_transposed(std::int64_t m, std::int64_t n, const double* t, std::int64_t ldt, double* b,
+                            std::int64_t ldb) {
+  use_one_blas_thread();
+  cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, as_int(m), as_int(n), 1.0, t,
+              as_int(ldt), b, as_int(ldb));
 }
 
 bool has_bf16_gemm() {

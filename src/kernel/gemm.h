@@ -21,6 +21,9 @@ void gemm_nn(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, const
              const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc);
 void gemm_tn(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, const double* a, std::int64_t lda,
              const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc);
+/// B[m,n] = B T^-T for a lower triangle T[n,n]; what is above its diagonal is not read.
+void solve_lower_transposed(std::int64_t m, std::int64_t n, const double* t, std::int64_t ldt, double* b,
+                            std::int64_t ldb);
 
 /// The same product with the inputs rounded to bf16 (to nearest even) and sums in f32. Uses the machine's bf16
 /// instructions through oneDNN where it has them, else rounds and multiplies in f32 (same inputs, slower).

@@ -53,8 +53,10 @@ class Assessment {
     return static_cast<T>(w_(r, j)) - step(r, j) * (static_cast<T>(codes_(r, j)) - zero);
   }
   void count(std::int64_t r, std::int64_t j, double beside) {
+    const auto code = codes_(r, j);
+    if (code != 0 && code != grid_.max_code) return;
     const double steps = beside / static_cast<double>(step(r, j));
-    if ((codes_(r, j) == 0 && steps < -0.5) || (codes_(r, j) == grid_.max_code && steps > 0.5)) ++clipped_;
+    if ((code == 0 && steps < -0.5) || (code == grid_.max_code && steps > 0.5)) ++clipped_;
   }
 
   MatrixView<const float> w_;

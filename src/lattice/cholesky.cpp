@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::int64_t kBlock = 128;      // columns of one step
 constexpr std::int64_t kRowTile = 256;    // rows of one task
-constexpr std::int64_t kSubstitute = 16;  // width below which a triangle is solved by plain loops
 
 double dot(const double* x, const double* y, std::int64_t n) {
   double sum = 0;
@@ -27,21 +26,6 @@ bool factor_diagonal(MatrixView<double> d) {
     for (std::int64_t i = j + 1; i < d.rows; ++i) d(i, j) = (d(i, j) - dot(d.row(i), d.row(j), j)) / d(j, j);
   }
   return true;
-}
-
-// x [rows,n] := x T^-T for a lower triangle t [n,n], halving so that most of the work is a product.
-void solve_rows(MatrixView<double> x, MatrixView<const double> t) {
-  const std::int64_t n = t.cols;
-  if (n <= kSubstitute) {
-    for (std::int64_t r = 0; r < x.rows; ++r)
-      for (std::int64_t j = 0; j < n; ++j) x(r, j) = (x(r, j) - dot(x.row(r), t.row(j), j)) / t(j, j);
-    return;
-  }
-  const std::int64_t half = n / 2, rest = n - half;
-  const auto left = x.block(0, 0, x.rows, half), right = x.block(0, half, x.rows, rest);
-  solve_rows(left, t.block(0, 0, half, half));
-  gemm_nt(x.rows, rest, half, -1.0, left.data, left.stride, t.row(half), t.stride, 1.0, right.data, right.stride);
-  solve_rows(right, t.block(half, half, rest, rest));
 }
 
 // rows -= (what the columns before k0 already explain), for columns [k0, k0 + width)
@@ -70,7 +54,7 @@ bool cholesky(Matrix<double>& a) {
       const std::int64_t r0 = below + tile * kRowTile;
       const auto rows = a.view().rows_at(r0, std::min(kRowTile, n - r0));
       subtract_earlier(rows, k0, width, pivot_rows.data);
-      solve_rows(rows.block(0, k0, rows.rows, width), diagonal.view());
+      solve_lower_transposed(rows.rows, width, diagonal.data(), width, rows.data + k0, n);
     });
   }
   return true;
