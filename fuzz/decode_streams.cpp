@@ -8,6 +8,7 @@
 #include "codec/level_stream.h"
 #include "codec/rans.h"
 #include "codec/tuple_stream.h"
+#include "kernel/tuple_dot.h"
 #include "nearplane/error.h"
 #include "qtensor/sparse_list.h"
 
@@ -15,12 +16,21 @@ namespace {
 
 using namespace nearplane;
 
+void multiply_tuples(const TupleReader& reader, std::int64_t rows) {
+  const std::vector<float> x(static_cast<std::size_t>(reader.cols()), 1.0f);
+  std::vector<float> sums(static_cast<std::size_t>(rows));
+  TupleInputs in;
+  pack_tuple_inputs(reader.table(), x.data(), nullptr, reader.code().zero_point(), in);
+  tuple_dot(reader.table(), reader.row_starts(0), rows, in, sums.data());
+}
+
 void decode_tuples(std::span<const std::byte> bytes) {
   const TupleReader reader(bytes, "fuzz");
   // Words of no bits make large matrices of small files: a real caller knows the shape it expects.
   constexpr std::int64_t kPoints = 1 << 20;
   const auto rows = std::min(reader.rows(), kPoints / reader.cols());
   std::vector<std::int16_t> points(static_cast<std::size_t>(rows * reader.cols()));
+  if (has_tuple_dot()) multiply_tuples(reader, rows);
   reader.decode(0, rows, points.data());
   reader.decode(reader.rows() - rows, rows, points.data());
 }
