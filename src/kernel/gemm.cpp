@@ -22,9 +22,7 @@ void sgemm(char ta, char tb, std::int64_t m, std::int64_t n, std::int64_t k, flo
                 fmt::format("oneDNN refused a {}x{}x{} product (status {})", m, n, k, static_cast<int>(status)));
 }
 
-void use_one_blas_thread() {
-  [[maybe_unused]] static const bool single = (openblas_set_num_threads(1), true);
-}
+void use_one_blas_thread() { [[maybe_unused]] static const bool single = (openblas_set_num_threads(1), true); }
 
 int as_int(std::int64_t v) { return static_cast<int>(v); }
 

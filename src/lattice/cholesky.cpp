@@ -8,8 +8,8 @@
 namespace nearplane::lattice {
 namespace {
 
-constexpr std::int64_t kBlock = 128;      // columns of one step
-constexpr std::int64_t kRowTile = 256;    // rows of one task
+constexpr std::int64_t kBlock = 128;    // columns of one step
+constexpr std::int64_t kRowTile = 256;  // rows of one task
 
 double dot(const double* x, const double* y, std::int64_t n) {
   double sum = 0;
