@@ -112,16 +112,15 @@ NEARPLANE_HOST_DEVICE inline auto list_step(const DenseMatrix& w) {
   };
 }
 
-/// The exact sum over a piece of `tiles` tiles of codes times inputs (one token), in the row of a lane.
+/// Codes of a piece times inputs of one token, in the row of a lane: tile by tile, exact.
 template <int kBits>
-NEARPLANE_HOST_DEVICE std::int32_t piece_sum(const DenseMatrix& w, const Inputs& in, int row_block, int piece,
-                                             int tiles, int lane) {
+struct PieceSum {
   PlaneSums<kBits> high{}, low{};
-  NEARPLANE_UNROLL
-  for (int t = 0; t < tiles; ++t) {
-    const int tile = piece * w.piece_tiles + t;
+
+  NEARPLANE_HOST_DEVICE void add_tile(const DenseMatrix& w, const Inputs& in, int row_block, int tile, int lane) {
     const auto codes = load_tile<kBits>(w.tile(row_block, tile), lane);
     Line xh[4], xl[4];
+    NEARPLANE_UNROLL
     for (int i = 0; i < 4; ++i) {
       xh[i] = read_often(reinterpret_cast<const Line*>(in.high) + tile * 4 + i);
       xl[i] = read_often(reinterpret_cast<const Line*>(in.low) + tile * 4 + i);
@@ -131,8 +130,12 @@ NEARPLANE_HOST_DEVICE std::int32_t piece_sum(const DenseMatrix& w, const Inputs&
       low.sum[field] = dot4(bytes, xl[word / 4].word[word % 4], low.sum[field]);
     });
   }
-  return kPlane * high.total() + low.total();
-}
+  NEARPLANE_HOST_DEVICE void add_piece(const DenseMatrix& w, const Inputs& in, int row_block, int piece, int lane) {
+    NEARPLANE_KEEP_LOOP
+    for (int t = 0; t < w.tiles_of_piece(piece); ++t) add_tile(w, in, row_block, piece * w.piece_tiles + t, lane);
+  }
+  NEARPLANE_HOST_DEVICE std::int32_t total() const { return kPlane * high.total() + low.total(); }
+};
 
 /// One token: a block for 32 rows, pieces dealt out to its warps, a lane for a row. Shared: part_bytes(warps, 1).
 template <int kBits, class Block>
@@ -142,10 +145,12 @@ NEARPLANE_HOST_DEVICE void dense_gemv(Block& block, const DenseMatrix& w, const 
   block.each_warp([&](Warp& warp, int index) {
     warp.each([&](int lane) {
       float sum = 0;
+      NEARPLANE_KEEP_LOOP
       for (int piece = index; piece < w.pieces; piece += block.warps()) {
         const auto at = w.scale_at(block.index() * kBlockRows + lane, piece / w.group_pieces);
-        const auto product = piece_sum<kBits>(w, in, block.index(), piece, w.tiles_of_piece(piece), lane);
-        sum = add_piece(sum, product, w.zeros[at], in.sums[piece], widen_f16(w.scales[at]) * in.scales[piece]);
+        PieceSum<kBits> product;
+        product.add_piece(w, in, block.index(), piece, lane);
+        sum = add_piece(sum, product.total(), w.zeros[at], in.sums[piece], widen_f16(w.scales[at]) * in.scales[piece]);
       }
       parts[index * kBlockRows + lane] = sum;
     });

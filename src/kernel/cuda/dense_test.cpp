@@ -80,7 +80,9 @@ TEST(CudaDense, SumsOfPiecesAreExact) {
             const int columns = w.piece_shape().columns;
             for (int j = piece * columns; j < std::min(cols, (piece + 1) * columns); ++j)
               sum += std::int64_t{c.code(row, j)} * in.value(0, j);
-            ASSERT_EQ(piece_sum<kBits>(w, in.view(), row / 32, piece, w.tiles_of_piece(piece), row % 32), sum);
+            PieceSum<kBits> product;
+            product.add_piece(w, in.view(), row / 32, piece, row % 32);
+            ASSERT_EQ(product.total(), sum);
           }
       }
   });

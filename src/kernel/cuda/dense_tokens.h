@@ -150,8 +150,10 @@ NEARPLANE_HOST_DEVICE void dense_tokens(Block& block, const DenseMatrix& w, cons
   block.each_warp([&](Warp& warp, int index) {
     typename Warp::template PerLane<TokenSums<kBlocks>> state;
     warp.each([&](int lane) { state[lane] = {}; });
+    NEARPLANE_KEEP_LOOP
     for (int piece = index; piece < w.pieces; piece += block.warps()) {
       warp.each([&](int lane) { state[lane].clear_piece(); });
+      NEARPLANE_KEEP_LOOP
       for (int t = 0; t < w.tiles_of_piece(piece); ++t)
         dense_tokens_tile<kBits, kBlocks>(warp, state, w, in, block.index(), piece * w.piece_tiles + t);
       warp.each([&](int lane) { state[lane].finish_piece(w, in, block.index(), piece, lane); });

@@ -8,7 +8,7 @@
 namespace nearplane::cuda {
 namespace {
 
-constexpr int kTileQuads = kTileColumns / 4, kTableWords = 1 << 15;  // 128 KB
+constexpr int kTileQuads = kTileColumns / 4;
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
@@ -114,7 +114,6 @@ bool TupleLayout::can_hold(const TupleSource& s) {
   const bool state_fits = s.k < 3 || s.states <= 4;
   return s.k >= 1 && s.k <= 3 && state_fits && s.cols > 0 && s.columns > 0 && s.columns <= kMostPieceColumns &&
          s.columns % (s.k * kGroupTuples) == 0 && s.table_bits >= 6 && s.table_bits <= 11 &&
-         s.states << s.table_bits <= kTableWords &&
          std::accumulate(s.table.begin(), s.table.end(), 0u, longest) <= kMostWordBits;
 }
 
@@ -130,7 +129,6 @@ TupleLayout::TupleLayout(const TupleSource& source) : table(source.table.begin()
   shape.groups = source.columns / (source.k * kGroupTuples);
   shape.chunks = ceil_div(source.cols, kChunkQuarters * source.columns);
   shape.table_bits = source.table_bits, shape.states = source.states, shape.zero_point = source.zero_point;
-  while (shape.copies_log < 5 && 2 * shape.table_words() <= kTableWords) ++shape.copies_log;
   const int row_tuples = ceil_div(source.cols, source.k), tuples = source.columns / source.k;
   ChunkWriter writer;
   for (int group = 0; group < shape.row_groups(); ++group)

@@ -48,9 +48,10 @@ struct TupleLayout {
 
   /// Words of at most 10 bits, substreams of whole groups of three tuples and at most kMostPieceColumns columns.
   static bool can_hold(const TupleSource& source);
-  /// The number of columns of a substream that fills `warps` warps and wastes little, for rows without states.
+  /// Columns of a substream, as many as it may have and such that little of the last chunk is empty: for codes without
+  /// states. With states a substream is what lies between two restarts.
   static int columns_for(int cols, int k);
-  /// can_hold() holds. As many copies of the table as 128 KB hold, 32 at most.
+  /// can_hold() holds. One copy of the table: fit_shared() sets their number.
   explicit TupleLayout(const TupleSource& source);
   TupleMatrix view() const;
 };

@@ -30,8 +30,9 @@ std::vector<float> emulate_dense(const DenseMatrix& w, const Inputs& in, int war
 }
 
 template <int kK, bool kStates>
-std::vector<float> emulate_tuple(const TupleMatrix& w, const Inputs& in, int blocks, int warps,
+std::vector<float> emulate_tuple(TupleMatrix w, const Inputs& in, int blocks, int shared_bytes,
                                  bool backwards = false) {
+  const int warps = fit_shared(w, shared_bytes);
   std::vector<float> y(static_cast<std::size_t>(w.rows));
   emulate(blocks, warps, static_cast<std::size_t>(w.shared_bytes(warps)), backwards,
           [&](EmulatedBlock& block) { tuple_gemv<kK, kStates>(block, w, in, y.data()); });

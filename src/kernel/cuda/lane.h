@@ -8,11 +8,13 @@
 #include "codec/trellis_machine.h"  // NEARPLANE_HOST_DEVICE
 #include "tensor/half.h"
 
-// A loop whose arrays are to stay in registers of the device.
+// A loop whose arrays are to stay in registers of the device, and one whose registers are to stay few.
 #ifdef __CUDACC__
 #define NEARPLANE_UNROLL _Pragma("unroll")
+#define NEARPLANE_KEEP_LOOP _Pragma("unroll 1")
 #else
 #define NEARPLANE_UNROLL
+#define NEARPLANE_KEEP_LOOP
 #endif
 
 namespace nearplane::cuda {
@@ -81,6 +83,11 @@ NEARPLANE_HOST_DEVICE inline bool is_finite(float f) {
   std::uint32_t u;
   memcpy(&u, &f, sizeof u);
   return (u & 0x7f800000u) != 0x7f800000u;
+}
+
+/// The word `bytes` bytes behind `words`.
+NEARPLANE_HOST_DEVICE inline std::uint32_t at_byte(const std::uint32_t* words, std::uint32_t bytes) {
+  return *reinterpret_cast<const std::uint32_t*>(reinterpret_cast<const char*>(words) + bytes);
 }
 
 /// Reads that come once and should leave no trace in the first cache: the weights.

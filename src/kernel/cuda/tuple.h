@@ -37,20 +37,42 @@ struct TupleMatrix {
   PieceShape piece_shape(int k) const { return {cols, columns, chunks * kChunkQuarters, groups * 4, k}; }
 };
 
-/// Calls use(group, entries[3]) for the groups of a substream that begins at bit `start` of words[0 ... last]. `table`
-/// has 2^copies_log copies side by side.
+/// Sets the number of copies of the table, and returns the number of warps of a block, so that shared memory of `bytes`
+/// bytes holds both: at best 32 copies and 32 warps, then fewer copies down to 4, then fewer warps. 0: nothing fits.
+inline int fit_shared(TupleMatrix& w, int bytes) {
+  for (int warps = 32; warps >= 4; warps /= 2)
+    for (w.copies_log = 5; w.copies_log >= (warps > 4 ? 2 : 0); --w.copies_log)
+      if (w.shared_bytes(warps) <= bytes) return warps;
+  return 0;
+}
+
+/// A substream: from bit `start` of words[0 ... last] on, with the word before them readable. `table`: of the copies
+/// side by side, that of a lane.
+struct Substream {
+  const std::uint32_t *table, *words;
+  std::uint32_t last, start;
+};
+
+/// Calls use(group, entries[3]) for the groups of a substream. The window begins so far before the next word that its
+/// bits are where an offset into the table has them: a probe is one shift, one mask, one read.
 template <int kK, bool kStates, class Use>
-NEARPLANE_HOST_DEVICE void decode_substream(const TupleMatrix& w, int groups, const std::uint32_t* table,
-                                            const std::uint32_t* words, std::uint32_t last, std::uint32_t start,
-                                            const Use& use) {
-  const auto core = TupleCore<kK>::of(w.table_bits, w.states);
-  const auto fetch = [&](std::uint32_t i) { return words[i < last ? i : last]; };
+NEARPLANE_HOST_DEVICE void decode_substream(const TupleMatrix& w, int groups, const Substream& in, const Use& use) {
+  const int scale = w.copies_log + 2;
+  const auto core = TupleCore<kK>::of(w.table_bits, w.states, scale);
   const auto probe = [&](std::uint32_t window, std::uint32_t before) {
-    return table[core.place(window, kStates ? before : 0) << w.copies_log];
+    return at_byte(in.table, core.place(window, kStates ? before : 0));
   };
-  std::uint32_t next = start / 32, at = start % 32, entry = 0;
-  std::uint32_t a = fetch(next), b = fetch(next + 1), c = fetch(next + 2);
-  next += 3;
+  const auto* words = in.words - 1;
+  const std::uint32_t last = 4 * in.last + 4;
+  std::uint32_t at = in.start + 32 - static_cast<std::uint32_t>(scale), next = at / 32 * 4, entry = 0;
+  const auto fetch = [&] {
+    const auto word = at_byte(words, next);
+    next = next + 4 < last ? next + 4 : last;
+    return word;
+  };
+  next = next < last ? next : last;
+  at %= 32;
+  std::uint32_t a = fetch(), b = fetch(), c = fetch();
   NEARPLANE_UNROLL
   for (int group = 0; group < groups; ++group) {
     const auto low = funnel(a, b, at), high = funnel(b, c, at);
@@ -64,7 +86,7 @@ NEARPLANE_HOST_DEVICE void decode_substream(const TupleMatrix& w, int groups, co
     at += entries[0] + entries[1] + entries[2];
     if (at & 32) {
       a = b, b = c;
-      c = fetch(next++);
+      c = fetch();
     }
     at &= 31;
   }
@@ -72,13 +94,12 @@ NEARPLANE_HOST_DEVICE void decode_substream(const TupleMatrix& w, int groups, co
 
 /// The product of one substream, exact.
 template <int kK, bool kStates>
-NEARPLANE_HOST_DEVICE std::int32_t substream_product(const TupleMatrix& w, int groups, const std::uint32_t* table,
-                                                     const std::uint32_t* words, std::uint32_t last,
-                                                     std::uint32_t start, const Inputs& in, int piece) {
+NEARPLANE_HOST_DEVICE std::int32_t substream_product(const TupleMatrix& w, int groups, const Substream& codes,
+                                                     const Inputs& in, int piece) {
   const auto* high = reinterpret_cast<const Line*>(in.high) + static_cast<std::int64_t>(piece) * w.groups;
   const auto* low = reinterpret_cast<const Line*>(in.low) + static_cast<std::int64_t>(piece) * w.groups;
   std::int32_t high_sum = 0, low_sum = 0;
-  decode_substream<kK, kStates>(w, groups, table, words, last, start, [&](int group, const std::uint32_t* entries) {
+  decode_substream<kK, kStates>(w, groups, codes, [&](int group, const std::uint32_t* entries) {
     const Line h = read_often(high + group), l = read_often(low + group);
     for (int i = 0; i < kGroupTuples; ++i) {
       high_sum = dot4(entries[i], h.word[i], high_sum);
@@ -100,13 +121,14 @@ NEARPLANE_HOST_DEVICE void spread_table(Block& block, const TupleMatrix& w, std:
   });
 }
 
-/// Brings a chunk to shared memory and calls use(lane, words, last word, first bit of the substream) for each lane.
+/// Brings a chunk to shared memory and calls use(lane, substream) for each lane; `table` as spread_table() left it.
 template <class Warp, class Use>
-NEARPLANE_HOST_DEVICE void open_chunk(Warp& warp, const TupleMatrix& w, std::int64_t chunk, Line* staging,
-                                      const Use& use) {
+NEARPLANE_HOST_DEVICE void open_chunk(Warp& warp, const TupleMatrix& w, std::int64_t chunk, const std::uint32_t* table,
+                                      Line* staging, const Use& use) {
   const auto begin = w.starts[chunk];
   const int lines = static_cast<int>(w.starts[chunk + 1] - begin);
   warp.each([&](int lane) {
+    NEARPLANE_UNROLL
     for (int i = lane; i < lines; i += kLanes) staging[i] = read_once(w.data + begin + i);
   });
   warp.sync();
@@ -117,8 +139,9 @@ NEARPLANE_HOST_DEVICE void open_chunk(Warp& warp, const TupleMatrix& w, std::int
   });
   warp.prefix_sum(end);
   warp.each([&](int lane) {
-    use(lane, reinterpret_cast<const std::uint32_t*>(staging + kHeaderLines),
-        static_cast<std::uint32_t>((lines - kHeaderLines) * 4 - 1), end[lane] - size[lane]);
+    use(lane, Substream{table + (lane & ((1 << w.copies_log) - 1)),
+                        reinterpret_cast<const std::uint32_t*>(staging + kHeaderLines),
+                        static_cast<std::uint32_t>((lines - kHeaderLines) * 4 - 1), end[lane] - size[lane]});
   });
   warp.sync();
 }
@@ -131,19 +154,20 @@ NEARPLANE_HOST_DEVICE void tuple_gemv(Block& block, const TupleMatrix& w, const 
   auto* staging = reinterpret_cast<Line*>(table + w.table_words());
   auto* parts = reinterpret_cast<float*>(staging + block.warps() * w.chunk_lines);
   spread_table(block, w, table);
+  NEARPLANE_KEEP_LOOP
   for (int row_block = block.index(); row_block < w.row_blocks(); row_block += block.count()) {
     block.each_warp([&](Warp& warp, int index) {
       constexpr int kGroups = kBlockRows / kChunkRows;
+      NEARPLANE_KEEP_LOOP
       for (int item = index; item < kGroups * w.chunks; item += block.warps()) {
         const int row_group = row_block * kGroups + item % kGroups, chunk = item / kGroups;
         if (row_group >= w.row_groups()) continue;
         typename Warp::template PerLane<float> sum;
-        open_chunk(warp, w, static_cast<std::int64_t>(row_group) * w.chunks + chunk, staging + index * w.chunk_lines,
-                   [&](int lane, const std::uint32_t* words, std::uint32_t last, std::uint32_t start) {
-                     const auto* own = table + (lane & ((1 << w.copies_log) - 1));
+        open_chunk(warp, w, static_cast<std::int64_t>(row_group) * w.chunks + chunk, table,
+                   staging + index * w.chunk_lines, [&](int lane, const Substream& codes) {
                      const int piece = chunk * kChunkQuarters + lane % kChunkQuarters;
-                     sum[lane] = in.scales[piece] * static_cast<float>(substream_product<kK, kStates>(
-                                                        w, w.groups, own, words, last, start, in, piece));
+                     sum[lane] = in.scales[piece] *
+                                 static_cast<float>(substream_product<kK, kStates>(w, w.groups, codes, in, piece));
                    });
         for (int mask = 1; mask < kChunkQuarters; mask *= 2) warp.add_across(sum, mask);
         warp.each([&](int lane) {

@@ -12,6 +12,8 @@
 namespace nearplane::cuda {
 namespace {
 
+constexpr int kShared = 227 * 1024;  // of a block of sm_90
+
 // Calls f.operator()<k, states != 1>(states) for everything a table entry has room for.
 template <class F>
 void for_every_kind(const F& f) {
@@ -81,18 +83,16 @@ template <int kK, bool kStates>
 void expect_exact_sums(const TupleCase& c, std::vector<float> x) {
   ASSERT_TRUE(TupleLayout::can_hold(c.source()));
   const TupleLayout layout(c.source());
-  auto w = layout.view();
-  w.copies_log = 0;
+  const auto w = layout.view();
   auto in = emulate_inputs(w.piece_shape(kK), 1, std::move(x));
   EmulatedWarp warp(false);
   std::vector<Line> staging(static_cast<std::size_t>(w.chunk_lines));
   for (int group = 0; group < w.row_groups(); ++group)
     for (int chunk = 0; chunk < w.chunks; ++chunk)
-      open_chunk(warp, w, group * w.chunks + chunk, staging.data(),
-                 [&](int lane, const std::uint32_t* words, std::uint32_t last, std::uint32_t start) {
+      open_chunk(warp, w, group * w.chunks + chunk, c.table.data(), staging.data(),
+                 [&](int lane, const Substream& codes) {
                    const int row = group * 8 + lane / 4, piece = chunk * 4 + lane % 4;
-                   const auto product = substream_product<kK, kStates>(w, w.groups, c.table.data(), words, last, start,
-                                                                       in.view(), piece);
+                   const auto product = substream_product<kK, kStates>(w, w.groups, codes, in.view(), piece);
                    if (row >= c.rows) return;
                    std::int64_t sum = 0;
                    for (int j = piece * c.columns; j < std::min(c.cols, (piece + 1) * c.columns); ++j)
@@ -123,7 +123,7 @@ TEST(CudaTuple, Products) {
     auto w = layout.view();
     w.extras = c.extras.view();
     auto in = emulate_inputs(w.piece_shape(kK), 1, random_inputs(rng, 1, c.cols));
-    const auto y = emulate_tuple<kK, kStates>(w, in.view(), 2, 5);
+    const auto y = emulate_tuple<kK, kStates>(w, in.view(), 2, kShared);
     for (int row = 0; row < c.rows; ++row) {
       double sum = extra_product(c.extras, row, in.x.data(), [](int, int) { return 1.0; }), all = 0;
       for (int j = 0; j < c.cols; ++j) {
@@ -133,8 +133,8 @@ TEST(CudaTuple, Products) {
       ASSERT_NEAR(y[static_cast<std::size_t>(row)], sum * c.extras.row_steps[static_cast<std::size_t>(row)],
                   all * 500 / kLargestInput);
     }
-    EXPECT_EQ(y, (emulate_tuple<kK, kStates>(w, in.view(), 2, 5, true)));
-    EXPECT_EQ(y, (emulate_tuple<kK, kStates>(w, in.view(), 1, 16)));
+    EXPECT_EQ(y, (emulate_tuple<kK, kStates>(w, in.view(), 2, kShared, true)));
+    EXPECT_EQ(y, (emulate_tuple<kK, kStates>(w, in.view(), 1, kShared / 8)));
   });
 }
 
@@ -148,7 +148,7 @@ TEST(CudaTuple, DamagedChunksAreReadInsideTheirBytes) {
     for (int trial = 0; trial < 20; ++trial) {
       for (auto& line : layout.data)
         for (auto& word : line.word) word = static_cast<std::uint32_t>(rng.bits());
-      emulate_tuple<kK, kStates>(layout.view(), in.view(), 1, 3);
+      emulate_tuple<kK, kStates>(layout.view(), in.view(), 1, kShared);
     }
   });
 }
@@ -179,6 +179,24 @@ TEST(CudaTuple, RefusesWhatItsLanesCannotDecode) {
   EXPECT_FALSE(holds(3, 1, 11, 252));  // three words might have 33 bits
   EXPECT_FALSE(holds(3, 1, 10, 261));  // a sum might not fit
   EXPECT_FALSE(holds(3, 1, 10, 12));   // not whole groups
+}
+
+// The usual tables, and the longest chunks there can be.
+TEST(CudaTuple, TablesAndChunksFitSharedMemory) {
+  const auto fit = [](int states, int bits, int cols, int kilobytes) {
+    TupleMatrix w{};
+    w.states = states, w.table_bits = bits;
+    w.columns = TupleLayout::columns_for(cols, 3), w.chunks = (cols + 4 * w.columns - 1) / (4 * w.columns);
+    w.chunk_lines = kHeaderLines + (w.columns / 3 * kMostWordBits * kLanes + 127) / 128;
+    const int warps = fit_shared(w, kilobytes * 1024);
+    return std::pair(warps, warps > 0 ? 1 << w.copies_log : 0);
+  };
+  EXPECT_EQ(fit(1, 10, 4096, 227), std::pair(32, 32));
+  EXPECT_EQ(fit(1, 9, 28672, 227), std::pair(32, 32));
+  EXPECT_EQ(fit(4, 8, 4096, 163), std::pair(32, 16));
+  EXPECT_EQ(fit(1, 10, 4096, 99), std::pair(16, 8));
+  EXPECT_EQ(fit(8, 10, 4096, 99), std::pair(4, 2));
+  EXPECT_EQ(fit(16, 10, 4096, 48), std::pair(0, 0));
 }
 
 TEST(CudaTuple, SubstreamsFillRows) {
@@ -230,7 +248,7 @@ TEST(CudaTuple, WordsOfTheCodec) {
     auto w = layout.view();
     w.extras = extras.view();
     auto in = emulate_inputs(w.piece_shape(kK), 1, random_inputs(rng, 1, cols));
-    const auto y = emulate_tuple<kK, kStates>(w, in.view(), 1, 2);
+    const auto y = emulate_tuple<kK, kStates>(w, in.view(), 1, kShared);
     for (int row = 0; row < rows; ++row) {
       double sum = 0, all = 0;
       for (int j = 0; j < cols; ++j) {
