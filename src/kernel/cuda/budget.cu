@@ -5,18 +5,18 @@
 namespace nearplane::cuda {
 
 #define NEARPLANE_EACH_BITS(of) of(2) of(3) of(4) of(8)
-#define NEARPLANE_KERNELS(bits)                                         \
-  template __global__ void gemv_kernel<bits>(DenseMatrix, Inputs, float*); \
-  template __global__ void tokens_kernel<bits, 1>(DenseMatrix, Inputs, float*); \
-  template __global__ void tokens_kernel<bits, 2>(DenseMatrix, Inputs, float*); \
+#define NEARPLANE_KERNELS(bits)                                                    \
+  template __global__ void gemv_kernel<bits>(DenseMatrix, Inputs, float*);         \
+  template __global__ void decode_dense_kernel<bits>(DenseMatrix, std::uint16_t*); \
+  template __global__ void tokens_kernel<bits, 1>(DenseMatrix, Inputs, float*);    \
+  template __global__ void tokens_kernel<bits, 2>(DenseMatrix, Inputs, float*);    \
   template __global__ void tokens_kernel<bits, 4>(DenseMatrix, Inputs, float*);
 NEARPLANE_EACH_BITS(NEARPLANE_KERNELS)
-template __global__ void tuple_kernel<1, false>(TupleMatrix, Inputs, float*);
-template __global__ void tuple_kernel<2, false>(TupleMatrix, Inputs, float*);
-template __global__ void tuple_kernel<3, false>(TupleMatrix, Inputs, float*);
-template __global__ void tuple_kernel<1, true>(TupleMatrix, Inputs, float*);
-template __global__ void tuple_kernel<2, true>(TupleMatrix, Inputs, float*);
-template __global__ void tuple_kernel<3, true>(TupleMatrix, Inputs, float*);
+#define NEARPLANE_EACH_TUPLE(of) of(1, false) of(2, false) of(3, false) of(1, true) of(2, true) of(3, true)
+#define NEARPLANE_TUPLE_KERNELS(k, states)                                       \
+  template __global__ void tuple_kernel<k, states>(TupleMatrix, Inputs, float*); \
+  template __global__ void decode_tuple_kernel<k, states>(TupleMatrix, std::uint16_t*);
+NEARPLANE_EACH_TUPLE(NEARPLANE_TUPLE_KERNELS)
 
 /// kCount tiles of 64 weights of a lane.
 template <int kBits, int kCount>
@@ -26,7 +26,7 @@ __global__ void gemv_probe(DenseMatrix w, Inputs in, std::int32_t* y) {
   for (int tile = 0; tile < kCount; ++tile) sum.add_tile(w, in, blockIdx.x, tile, threadIdx.x);
   y[threadIdx.x] = sum.total();
 }
-#define NEARPLANE_GEMV_PROBES(bits)                                      \
+#define NEARPLANE_GEMV_PROBES(bits)                                                 \
   template __global__ void gemv_probe<bits, 2>(DenseMatrix, Inputs, std::int32_t*); \
   template __global__ void gemv_probe<bits, 4>(DenseMatrix, Inputs, std::int32_t*);
 NEARPLANE_EACH_BITS(NEARPLANE_GEMV_PROBES)
@@ -41,9 +41,10 @@ __global__ void tokens_probe(DenseMatrix w, Inputs in, std::int32_t* y) {
     dense_tokens_tile<kBits, kBlocks>(warp, state, w, in, static_cast<int>(blockIdx.x), tile);
   NEARPLANE_UNROLL
   for (int i = 0; i < 2 * kBlocks * 4; ++i)
-    y[i * 256 + threadIdx.x] = state.own.high_sum[i / 4 % 2][i / 8].sum[i % 4] + state.own.low_sum[i / 4 % 2][i / 8].sum[i % 4];
+    y[i * 256 + threadIdx.x] =
+        state.own.high_sum[i / 4 % 2][i / 8].sum[i % 4] + state.own.low_sum[i / 4 % 2][i / 8].sum[i % 4];
 }
-#define NEARPLANE_TOKENS_PROBES(bits)                                      \
+#define NEARPLANE_TOKENS_PROBES(bits)                                                    \
   template __global__ void tokens_probe<bits, 2, 2>(DenseMatrix, Inputs, std::int32_t*); \
   template __global__ void tokens_probe<bits, 2, 4>(DenseMatrix, Inputs, std::int32_t*);
 NEARPLANE_EACH_BITS(NEARPLANE_TOKENS_PROBES)
@@ -56,13 +57,9 @@ __global__ void __launch_bounds__(kTupleWarps* kLanes, 1) tuple_probe(TupleMatri
   y[threadIdx.x] = substream_product<kK, kStates>(
       w, kCount, {table + threadIdx.x, table + w.table_words(), 99, threadIdx.x}, in, static_cast<int>(blockIdx.x));
 }
-#define NEARPLANE_TUPLE_PROBES(k, states)                                      \
+#define NEARPLANE_TUPLE_PROBES(k, states)                                                 \
   template __global__ void tuple_probe<k, states, 2>(TupleMatrix, Inputs, std::int32_t*); \
   template __global__ void tuple_probe<k, states, 4>(TupleMatrix, Inputs, std::int32_t*);
-NEARPLANE_TUPLE_PROBES(1, false)
-NEARPLANE_TUPLE_PROBES(2, false)
-NEARPLANE_TUPLE_PROBES(3, false)
-NEARPLANE_TUPLE_PROBES(2, true)
-NEARPLANE_TUPLE_PROBES(3, true)
+NEARPLANE_EACH_TUPLE(NEARPLANE_TUPLE_PROBES)
 
 }  // namespace nearplane::cuda

@@ -19,14 +19,16 @@ NO_OPERATION, OPCODE_MASK = 0x118, 0x1FF
 SKIPPED = 77  # for ctest
 
 # Kernel -> registers that a thread may have.
-REGISTERS = {"inputs_kernel": 64, "gemv_kernel": 64, "tuple_kernel": 64, "tokens_kernel": 128, "tokens_kernel 4": 208}
+REGISTERS = {"inputs_kernel": 64, "gemv_kernel": 64, "tuple_kernel": 64, "decode_tuple_kernel": 64, "decode_dense_kernel": 64,
+             "dense_extras_kernel": 64, "tuple_extras_kernel": 64,
+             "tokens_kernel": 128, "tokens_kernel 4": 208}
 
 # Probe -> instructions for a weight of a lane. tokens: 16 tokens. tuple: k, states or not.
 INSTRUCTIONS = {
     "gemv_probe 2": 0.99, "gemv_probe 3": 1.36, "gemv_probe 4": 1.03, "gemv_probe 8": 0.80,
     "tokens_probe 2 2": 0.94, "tokens_probe 3 2": 1.51, "tokens_probe 4 2": 1.10, "tokens_probe 8 2": 0.84,
     "tuple_probe 1 0": 10.5, "tuple_probe 2 0": 5.25, "tuple_probe 3 0": 3.5,
-    "tuple_probe 2 1": 6.4, "tuple_probe 3 1": 4.2,
+    "tuple_probe 1 1": 12.8, "tuple_probe 2 1": 6.4, "tuple_probe 3 1": 4.2,
 }
 TILE_WEIGHTS, GROUP_TUPLES = 64, 3
 
@@ -99,7 +101,7 @@ def compile_all(nvcc, source, build):
     texts = [process.communicate()[0] for process in running]
     for name, process, text in zip(ARCHITECTURES, running, texts):
         if process.returncode != 0:
-            sys.exit(f"{name}: nvcc failed\n{text}")
+            sys.exit(f"{name}: nvcc failed\n{text[:4000]}")
     return read_report(texts[0]), (build / f"budget.{ARCHITECTURES[0]}.cubin").read_bytes()
 
 

@@ -34,7 +34,7 @@ TEST(CudaDecode, DenseWeights) {
 
 template <int kK, bool kStates>
 void expect_tuples(Rng& rng, int states) {
-  auto c = TupleCase::random(rng, 21, 400, 36, RandomBook::random(rng, kK, states, 8, 40), true);
+  auto c = TupleCase::random(rng, 21, 400, 36, RandomBook::random(rng, kK, states, 8, 5), true);
   c.extras = ExtraMemory::random(rng, c.rows, c.cols, 0, 0, true);
   const TupleLayout layout(c.source());
   auto w = layout.view();

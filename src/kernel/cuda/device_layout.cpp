@@ -125,7 +125,7 @@ int TupleLayout::columns_for(int cols, int k) {
 
 TupleLayout::TupleLayout(const TupleSource& source) : table(source.table.begin(), source.table.end()) {
   assert(can_hold(source));
-  shape.rows = source.rows, shape.cols = source.cols, shape.columns = source.columns;
+  shape.rows = source.rows, shape.cols = source.cols, shape.k = source.k, shape.columns = source.columns;
   shape.groups = source.columns / (source.k * kGroupTuples);
   shape.chunks = ceil_div(source.cols, kChunkQuarters * source.columns);
   shape.table_bits = source.table_bits, shape.states = source.states, shape.zero_point = source.zero_point;

@@ -114,16 +114,16 @@ struct RandomBook {
   int k, states, bits;
   std::vector<std::vector<Word>> words;  // [states]
 
-  /// A word of `bits` bits at most is split into two `splits` times, if there are so many; the shallow ones are as
-  /// likely as the deep ones.
-  static RandomBook random(Rng& rng, int k, int states, int bits, int splits) {
+  /// Words of `bits` bits at most are split into two until one has `mean` bits on average, as often as its length says.
+  static RandomBook random(Rng& rng, int k, int states, int bits, double mean) {
     RandomBook out{k, states, bits, {}};
     for (int state = 0; state < states; ++state) {
       std::vector<Word> done, open{Word{}};
-      for (int i = 0; i < splits && !open.empty(); ++i) {
+      for (double now = 0; now < mean && !open.empty();) {
         std::swap(open[rng.below(open.size())], open.back());
         auto word = open.back();
         open.pop_back();
+        now += std::ldexp(1.0, -word.bits.length);
         for (unsigned bit = 0; bit < 2; ++bit) {
           auto child = word;
           child.bits.code = static_cast<std::uint16_t>(word.bits.code | bit << word.bits.length);

@@ -1,8 +1,8 @@
 // The kernels as a device launches them: one function for each body and shape.
 #pragma once
 
+#include "kernel/cuda/decode.h"
 #include "kernel/cuda/dense_tokens.h"
-#include "kernel/cuda/tuple.h"
 
 namespace nearplane::cuda {
 
@@ -33,6 +33,30 @@ template <int kK, bool kStates>
 __global__ void __launch_bounds__(kTupleWarps* kLanes, 1) tuple_kernel(TupleMatrix w, Inputs in, float* y) {
   DeviceBlock block;
   tuple_gemv<kK, kStates>(block, w, in, y);
+}
+
+/// A warp for each tile of 32 rows.
+template <int kBits>
+__global__ void decode_dense_kernel(DenseMatrix w, std::uint16_t* out) {
+  DeviceBlock block;
+  decode_dense<kBits>(block, w, out);
+}
+
+/// Grid: one block for each multiprocessor.
+template <int kK, bool kStates>
+__global__ void __launch_bounds__(kTupleWarps* kLanes, 1) decode_tuple_kernel(TupleMatrix w, std::uint16_t* out) {
+  DeviceBlock block;
+  decode_tuple<kK, kStates>(block, w, out);
+}
+
+/// A warp for each token and row.
+__global__ void dense_extras_kernel(DenseMatrix w, Inputs in, float* y) {
+  DeviceBlock block;
+  add_extras(block, w.extras, in.x, in.tokens, w.rows, w.cols, y, list_step(w));
+}
+__global__ void tuple_extras_kernel(TupleMatrix w, Inputs in, float* y) {
+  DeviceBlock block;
+  add_extras(block, w.extras, in.x, in.tokens, w.rows, w.cols, y, [](int, int) { return 1.0f; });
 }
 
 }  // namespace nearplane::cuda

@@ -17,7 +17,7 @@ inline constexpr int kGroupTuples = 3;    // decoded between two looks at the po
 inline constexpr int kMostWordBits = 10;  //   which is below 32 before and so below 62 after them
 
 struct TupleMatrix {
-  int rows, cols;
+  int rows, cols, k;
   int columns, groups, chunks;  // of a substream; of three tuples in it; in a row, of four substreams side by side
   int table_bits, states, zero_point;
   int copies_log;               // the table stands 2^copies_log times in shared memory
@@ -33,8 +33,7 @@ struct TupleMatrix {
   NEARPLANE_HOST_DEVICE int shared_bytes(int warps) const {
     return table_words() * 4 + warps * chunk_lines * 16 + part_bytes(chunks, 1);
   }
-  /// k columns in a word of inputs.
-  PieceShape piece_shape(int k) const { return {cols, columns, chunks * kChunkQuarters, groups * 4, k}; }
+  PieceShape piece_shape() const { return {cols, columns, chunks * kChunkQuarters, groups * 4, k}; }
 };
 
 /// Sets the number of copies of the table, and returns the number of warps of a block, so that shared memory of `bytes`
