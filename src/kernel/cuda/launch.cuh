@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernel/cuda/kernels.cuh"
 
@@ -66,7 +67,7 @@ inline cudaError_t launch_dense(const DenseMatrix& w, const Inputs& in, float* y
 }
 
 /// out [rows][decoded_stride(w)].
-inline cudaError_t launch_decode(const DenseMatrix& w, std::uint16_t* out, cudaStream_t stream) {
+inline cudaError_t launch_decode(const DenseMatrix& w, const DeviceLimits&, std::uint16_t* out, cudaStream_t stream) {
   constexpr int kWarps = 4;
   const auto kernel = w.bits == 2   ? decode_dense_kernel<2>
                       : w.bits == 3 ? decode_dense_kernel<3>
@@ -78,7 +79,7 @@ inline cudaError_t launch_decode(const DenseMatrix& w, std::uint16_t* out, cudaS
 
 namespace detail {
 
-// kernel_of is called as kernel_of.template operator()<k, states or not>().
+// kernel_of(k, states or not), both integral constants, is the function.
 template <class KernelOf, class... Arguments>
 cudaError_t tuple(TupleMatrix w, const DeviceLimits& device, cudaStream_t stream, const KernelOf& kernel_of,
                   Arguments... arguments) {
@@ -88,12 +89,12 @@ cudaError_t tuple(TupleMatrix w, const DeviceLimits& device, cudaStream_t stream
     return launch(kernel, std::min(device.multiprocessors, w.row_blocks()), warps, w.shared_bytes(warps), stream, w,
                   arguments...);
   };
-  const bool states = w.states > 1;
-  if (w.k == 1)
-    return start(states ? kernel_of.template operator()<1, true>() : kernel_of.template operator()<1, false>());
-  if (w.k == 2)
-    return start(states ? kernel_of.template operator()<2, true>() : kernel_of.template operator()<2, false>());
-  return start(states ? kernel_of.template operator()<3, true>() : kernel_of.template operator()<3, false>());
+  const auto with = [&](auto k) {
+    return w.states > 1 ? start(kernel_of(k, std::true_type())) : start(kernel_of(k, std::false_type()));
+  };
+  if (w.k == 1) return with(std::integral_constant<int, 1>());
+  if (w.k == 2) return with(std::integral_constant<int, 2>());
+  return with(std::integral_constant<int, 3>());
 }
 
 }  // namespace detail
@@ -103,13 +104,13 @@ inline cudaError_t launch_tuple(const TupleMatrix& w, const DeviceLimits& device
                                 cudaStream_t stream) {
   if (in.tokens != 1) return cudaErrorInvalidValue;
   return detail::tuple(
-      w, device, stream, []<int kK, bool kStates>() { return tuple_kernel<kK, kStates>; }, in, y);
+      w, device, stream, [](auto k, auto states) { return tuple_kernel<k.value, states.value>; }, in, y);
 }
 
 inline cudaError_t launch_decode(const TupleMatrix& w, const DeviceLimits& device, std::uint16_t* out,
                                  cudaStream_t stream) {
   return detail::tuple(
-      w, device, stream, []<int kK, bool kStates>() { return decode_tuple_kernel<kK, kStates>; }, out);
+      w, device, stream, [](auto k, auto states) { return decode_tuple_kernel<k.value, states.value>; }, out);
 }
 
 /// y [T, rows] += what list and kept columns add.
