@@ -16,7 +16,7 @@ struct DenseMatrix {
   int tiles;                    // of 64 columns, in a row
   int piece_tiles, pieces;      // tiles of a piece; in a row
   int group_pieces, groups;     // pieces that share a scale; in a row
-  const Line* codes;            // [row blocks][tiles][16 bits], see tile_lines()
+  const Line* codes;            // [row blocks][tiles][16 bits], see load_tile()
   const std::uint16_t* scales;  // [row blocks][groups][32] f16
   const std::uint8_t* zeros;    // [row blocks][groups][32]
   RowExtras extras;
@@ -39,7 +39,7 @@ struct DenseMatrix {
 
 /// The codes of one row and tile as words: 8 bits: word j has columns 4j...; 4 bits: bytes of word j have columns 8j...
 /// in their low halves, 8j + 4... in the high ones; 2 bits: field f of the bytes of word j has columns 16j + 4f...;
-/// 3 bits: the low two as with 2 bits, then two words with the third (see third_bits()).
+/// 3 bits: the low two as with 2 bits, then two words with the third (see third_bit()).
 template <int kBits>
 struct TileCodes {
   static constexpr int kWords = 2 * kBits;

@@ -1,7 +1,8 @@
 // A block of threads on one thread of the host: phases run warp after warp, lane after lane. Integer results are those
 // of the device bit for bit, and so are f32 ones, since every operation is rounded alike. Shared memory has its exact
 // size, filled with rubbish, for an address sanitizer to watch. Forwards and backwards runs of the same kernel differ
-// where a phase reads what another warp or lane writes in it.
+// where a phase reads what another warp or lane leaves in it; scratch memory that two warps use after each other is not
+// seen. What keeps threads of a warp together is not emulated either: a device's own checks look for both.
 #pragma once
 
 #include <algorithm>

@@ -32,7 +32,7 @@ struct Inputs {
   std::uint32_t *high, *low;  // [T][pieces][words]
   float* scales;              // [T][pieces]
   std::int32_t* sums;         // [T][pieces], of the integers
-  const float* x;             // [T][cols] as they were
+  const float* x;             // [T][cols] as they were, steps of columns multiplied in
 };
 
 /// x [T, cols] to planes, scales and sums. A piece with a number that is not finite gets the scale NaN, one of numbers
