@@ -49,7 +49,7 @@ void check_dense(Rng& rng, const DeviceLimits& limits) {
   constexpr int kShapes[][3] = {{96, 1024, 128}, {37, 200, 64}, {64, 512, 512}};
   for (const auto& [rows, cols, group] : kShapes) {
     auto c = DenseCase::random(rng, rows, cols, kBits, group);
-    c.extras = ExtraMemory::random(rng, rows, cols, 0.01, 2, false);
+    c.extras = random_extras(rng, rows, cols, 0.01, 2, false);
     const auto layout = c.layout();
     auto host = layout.view(), device = host;
     host.extras = c.extras.view();
@@ -86,7 +86,7 @@ void check_tuple(Rng& rng, int states, const DeviceLimits& limits) {
   for (const auto& [rows, cols, columns] : kShapes) {
     auto c =
         TupleCase::random(rng, rows, cols, columns, RandomBook::random(rng, kK, states, states == 8 ? 9 : 10, 6), true);
-    c.extras = ExtraMemory::random(rng, rows, cols, 0.01, 2, true);
+    c.extras = random_extras(rng, rows, cols, 0.01, 2, true);
     const TupleLayout layout(c.source());
     auto host = layout.view(), device = host;
     host.extras = c.extras.view();

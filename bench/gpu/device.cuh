@@ -83,14 +83,14 @@ struct DeviceExtras {
   DeviceArray<std::uint16_t> kept_values;
   DeviceArray<float> row_steps;
 
-  explicit DeviceExtras(const ExtraMemory& from)
+  explicit DeviceExtras(const ExtraLayout& from)
       : starts(from.starts),
         list(from.list),
         kept_columns(from.kept_columns),
         kept_values(from.kept_values),
         row_steps(from.row_steps) {}
   /// Null where `from` has nothing.
-  RowExtras view(const ExtraMemory& from) const {
+  RowExtras view(const ExtraLayout& from) const {
     return {from.starts.empty() ? nullptr : starts.data(),
             list.data(),
             kept_columns.data(),

@@ -35,7 +35,7 @@ TEST(CudaDecode, DenseWeights) {
 template <int kK, bool kStates>
 void expect_tuples(Rng& rng, int states) {
   auto c = TupleCase::random(rng, 21, 400, 36, RandomBook::random(rng, kK, states, 8, 5), true);
-  c.extras = ExtraMemory::random(rng, c.rows, c.cols, 0, 0, true);
+  c.extras = random_extras(rng, c.rows, c.cols, 0, 0, true);
   const TupleLayout layout(c.source());
   auto w = layout.view();
   w.extras = c.extras.view();
@@ -61,7 +61,7 @@ TEST(CudaDecode, TupleWeights) {
 TEST(CudaDecode, ListsAndKeptColumnsAreAddedAfterwards) {
   Rng rng(3);
   const int tokens = 3, rows = 20, cols = 150;
-  const auto extras = ExtraMemory::random(rng, rows, cols, 0.05, 4, true);
+  const auto extras = random_extras(rng, rows, cols, 0.05, 4, true);
   const auto x = random_inputs(rng, tokens, cols);
   std::vector<float> y(static_cast<std::size_t>(tokens * rows), 1.0f);
   emulate((tokens * rows + 3) / 4, 4, 0, false, [&](EmulatedBlock& block) {

@@ -116,7 +116,7 @@ TEST(CudaDense, ProductsOfAnyShapeWithListsAndKeptColumns) {
     for (const auto& [rows, cols, group] : {std::array{64, 512, 128}, {33, 200, 64}, {1, 1, 1}, {40, 700, 700}}) {
       auto c = DenseCase::random(rng, rows, cols, kBits, group);
       for (const bool extras : {false, true}) {
-        if (extras) c.extras = ExtraMemory::random(rng, rows, cols, 0.01, std::min(cols, 3), true);
+        if (extras) c.extras = random_extras(rng, rows, cols, 0.01, std::min(cols, 3), true);
         const auto layout = c.layout();
         auto w = layout.view();
         w.extras = c.extras.view();
@@ -133,7 +133,7 @@ template <int kBits, int kBlocks>
 void expect_tokens_as_one_by_one(Rng& rng, int tokens) {
   for (const auto& [rows, cols, group] : {std::array{64, 512, 128}, {37, 200, 64}}) {
     auto c = DenseCase::random(rng, rows, cols, kBits, group);
-    c.extras = ExtraMemory::random(rng, rows, cols, 0.01, 2, false);
+    c.extras = random_extras(rng, rows, cols, 0.01, 2, false);
     const auto layout = c.layout();
     auto w = layout.view();
     w.extras = c.extras.view();

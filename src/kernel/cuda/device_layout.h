@@ -10,6 +10,21 @@
 
 namespace nearplane::cuda {
 
+/// Memory of RowExtras; what is empty is not there.
+struct ExtraLayout {
+  std::vector<std::uint32_t> starts;  // [rows + 1]
+  std::vector<ListEntry> list;
+  std::vector<std::int32_t> kept_columns;
+  std::vector<std::uint16_t> kept_values;  // [rows][kept] f16
+  std::vector<float> row_steps;            // [rows]
+
+  RowExtras view() const {
+    return {
+        starts.empty() ? nullptr : starts.data(), list.data(),        kept_columns.data(),
+        static_cast<int>(kept_columns.size()),    kept_values.data(), row_steps.empty() ? nullptr : row_steps.data()};
+  }
+};
+
 /// Memory of a DenseMatrix, its extras aside.
 struct DenseLayout {
   DenseMatrix shape{};  // with null pointers

@@ -48,42 +48,28 @@ struct InputMemory {
   }
 };
 
-/// Memory of a list and kept columns.
-struct ExtraMemory {
-  std::vector<std::uint32_t> starts;
-  std::vector<ListEntry> list;
-  std::vector<std::int32_t> kept_columns;
-  std::vector<std::uint16_t> kept_values;
-  std::vector<float> row_steps;
-
-  /// A listed difference in `share` of the weights, `kept` columns, steps of rows if `steps`. Rows that are multiples
-  /// of 7 have empty lists, row 1 lists every column.
-  static ExtraMemory random(Rng& rng, int rows, int cols, double share, int kept, bool steps) {
-    ExtraMemory out;
-    for (int row = 0; row < rows && share > 0; ++row) {
-      out.starts.push_back(static_cast<std::uint32_t>(out.list.size()));
-      for (int column = 0; column < cols; ++column)
-        if (row % 7 != 0 && (row == 1 || rng.uniform() < share))
-          out.list.push_back({static_cast<std::uint16_t>(column), static_cast<std::int16_t>(rng.below(9) - 4)});
-    }
-    if (share > 0) out.starts.push_back(static_cast<std::uint32_t>(out.list.size()));
-    for (int k = 0; k < kept; ++k) out.kept_columns.push_back(k * cols / kept);
-    for (int i = 0; i < rows * kept; ++i) out.kept_values.push_back(f32_to_f16(static_cast<float>(rng.normal())));
-    for (int row = 0; row < rows && steps; ++row) out.row_steps.push_back(static_cast<float>(0.5 + rng.uniform()));
-    return out;
+/// A listed difference in `share` of the weights, `kept` columns, steps of rows if `steps`. Rows that are multiples of
+/// 7 have empty lists, row 1 lists every column.
+inline ExtraLayout random_extras(Rng& rng, int rows, int cols, double share, int kept, bool steps) {
+  ExtraLayout out;
+  for (int row = 0; row < rows && share > 0; ++row) {
+    out.starts.push_back(static_cast<std::uint32_t>(out.list.size()));
+    for (int column = 0; column < cols; ++column)
+      if (row % 7 != 0 && (row == 1 || rng.uniform() < share))
+        out.list.push_back({static_cast<std::uint16_t>(column), static_cast<std::int16_t>(rng.below(9) - 4)});
   }
-  RowExtras view() const {
-    return {
-        starts.empty() ? nullptr : starts.data(), list.data(),        kept_columns.data(),
-        static_cast<int>(kept_columns.size()),    kept_values.data(), row_steps.empty() ? nullptr : row_steps.data()};
-  }
-};
+  if (share > 0) out.starts.push_back(static_cast<std::uint32_t>(out.list.size()));
+  for (int k = 0; k < kept; ++k) out.kept_columns.push_back(k * cols / kept);
+  for (int i = 0; i < rows * kept; ++i) out.kept_values.push_back(f32_to_f16(static_cast<float>(rng.normal())));
+  for (int row = 0; row < rows && steps; ++row) out.row_steps.push_back(static_cast<float>(0.5 + rng.uniform()));
+  return out;
+}
 
 struct DenseCase {
   int rows, cols, bits, group;
   std::vector<std::uint8_t> codes, zeros;  // [rows][cols], [rows][groups]
   std::vector<std::uint16_t> scales;       // [rows][groups]
-  ExtraMemory extras;
+  ExtraLayout extras;
 
   int groups() const { return (cols + group - 1) / group; }
   static DenseCase random(Rng& rng, int rows, int cols, int bits, int group) {
@@ -161,7 +147,7 @@ struct TupleCase {
   std::vector<std::uint32_t> table;
   std::vector<TupleBits> words;      // [rows][ceil(cols / k)]
   std::vector<std::uint8_t> points;  // [rows][k ceil(cols / k)]
-  ExtraMemory extras;
+  ExtraLayout extras;
 
   /// Words as likely as their lengths say, or all alike.
   static TupleCase random(Rng& rng, int rows, int cols, int columns, RandomBook book, bool as_lengths) {
@@ -192,7 +178,7 @@ struct TupleCase {
 
 /// What the list adds to y[row], in double; step(row, column) as in finish_rows.
 template <class Step>
-double extra_product(const ExtraMemory& extras, int row, const float* x, const Step& step) {
+double extra_product(const ExtraLayout& extras, int row, const float* x, const Step& step) {
   double sum = 0;
   const auto r = static_cast<std::size_t>(row), kept = extras.kept_columns.size();
   if (!extras.starts.empty())

@@ -118,7 +118,7 @@ TEST(CudaTuple, Products) {
   Rng rng(3);
   for_every_kind([&]<int kK, bool kStates>(int states) {
     auto c = TupleCase::random(rng, 75, 700, 144, every_book(rng, kK, states)[0], true);
-    c.extras = ExtraMemory::random(rng, c.rows, c.cols, 0.01, 2, true);
+    c.extras = random_extras(rng, c.rows, c.cols, 0.01, 2, true);
     const TupleLayout layout(c.source());
     auto w = layout.view();
     w.extras = c.extras.view();
@@ -222,7 +222,7 @@ TEST(CudaTuple, WordsOfTheCodec) {
     const TupleCode code(count_tuples(levels, cols, shape, "levels"), 9);
     TupleWords words_of(code, "levels");
     std::vector<TupleBits> words;
-    ExtraMemory extras;
+    ExtraLayout extras;
     Matrix<double> points(rows, cols);
     for (int row = 0; row < rows; ++row) {
       extras.starts.push_back(static_cast<std::uint32_t>(extras.list.size()));
