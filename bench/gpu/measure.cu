@@ -282,7 +282,7 @@ class Bench {
     fill(scales.data(), scale_count * n * 2, 0x03ff03ffu, 0x20002000u);
     fill(zeros.data(), scale_count * n, 0x03030303u);
     Rng rng(2);
-    const auto extras = random_extras(rng, rows_, cols_, list_share, list_share > 0 ? 8 : 0, false);
+    const auto extras = random_extras(rng, rows_, cols_, list_share, list_share > 0 ? 8 : 0, false, false);
     const DeviceExtras on_device(extras);
     w.extras = on_device.view(extras);
     const auto view_of = [&](int i) {

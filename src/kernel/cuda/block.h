@@ -48,16 +48,16 @@ struct DeviceWarp {
       if (lane >= by) v.own += before;
     }
   }
-  __device__ static void multiply(const WeightFragment& a, const InputFragment& b, SumFragment& c) {
+  /// sums += weights inputs of a whole warp; each is called with a lane and gives its fragment.
+  template <class A, class B, class C>
+  __device__ void multiply(const A& weights, const B& inputs, const C& sums) {
+    const WeightFragment& a = weights(0);
+    const InputFragment& b = inputs(0);
+    SumFragment& c = sums(0);
     asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
         : "+r"(c.sum[0]), "+r"(c.sum[1]), "+r"(c.sum[2]), "+r"(c.sum[3])
         : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "r"(b.word[0]), "r"(b.word[1]));
-  }
-  /// of(lane) names the fragments of a lane: calls multiply(a, b, c) for a whole warp.
-  template <class A, class B, class C>
-  __device__ void multiply_all(const A& a, const B& b, const C& c) {
-    multiply(a(0), b(0), c(0));
   }
 };
 

@@ -131,10 +131,10 @@ NEARPLANE_HOST_DEVICE void dense_tokens_tile(Warp& warp, State& state, const Den
       NEARPLANE_UNROLL
       for (int b = 0; b < kBlocks; ++b) {
         const auto weights = [&](int lane) -> auto& { return state[lane].weights[r][step]; };
-        warp.multiply_all(
+        warp.multiply(
             weights, [&](int lane) -> auto& { return state[lane].high[b][step]; },
             [&](int lane) -> auto& { return state[lane].high_sum[r][b]; });
-        warp.multiply_all(
+        warp.multiply(
             weights, [&](int lane) -> auto& { return state[lane].low[b][step]; },
             [&](int lane) -> auto& { return state[lane].low_sum[r][b]; });
       }

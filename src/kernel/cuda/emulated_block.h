@@ -37,7 +37,7 @@ class EmulatedWarp {
     for (std::size_t lane = 1; lane < kLanes; ++lane) v[lane] += v[lane - 1];
   }
   template <class A, class B, class C>
-  void multiply_all(const A& a, const B& b, const C& c) {
+  void multiply(const A& a, const B& b, const C& c) {
     const auto byte = [](const std::uint32_t* words, int i) { return words[0] >> 8 * i & 255; };
     for (int row = 0; row < 16; ++row)
       for (int token = 0; token < 8; ++token) {

@@ -48,14 +48,14 @@ struct InputMemory {
   }
 };
 
-/// A listed difference in `share` of the weights, `kept` columns, steps of rows if `steps`. Rows that are multiples of
-/// 7 have empty lists, row 1 lists every column.
-inline ExtraLayout random_extras(Rng& rng, int rows, int cols, double share, int kept, bool steps) {
+/// A listed difference in `share` of the weights, `kept` columns, steps of rows if `steps`. If `uneven`, rows that are
+/// multiples of 7 have empty lists, and row 1 lists every column.
+inline ExtraLayout random_extras(Rng& rng, int rows, int cols, double share, int kept, bool steps, bool uneven = true) {
   ExtraLayout out;
   for (int row = 0; row < rows && share > 0; ++row) {
     out.starts.push_back(static_cast<std::uint32_t>(out.list.size()));
     for (int column = 0; column < cols; ++column)
-      if (row % 7 != 0 && (row == 1 || rng.uniform() < share))
+      if (rng.uniform() < (uneven && row % 7 == 0 ? 0 : uneven && row == 1 ? 1 : share))
         out.list.push_back({static_cast<std::uint16_t>(column), static_cast<std::int16_t>(rng.below(9) - 4)});
   }
   if (share > 0) out.starts.push_back(static_cast<std::uint32_t>(out.list.size()));
