@@ -44,7 +44,8 @@ std::string include_target(std::string line) {
 std::vector<Include> includes_below(const fs::path& folder) {
   std::vector<Include> out;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.path().extension() != ".cpp" && entry.path().extension() != ".h") continue;
+    const auto kind = entry.path().extension();
+    if (kind != ".cpp" && kind != ".h" && kind != ".cu" && kind != ".cuh") continue;
     std::ifstream file(entry.path());
     for (std::string line; std::getline(file, line);)
       if (const auto target = include_target(line); !target.empty())
@@ -101,6 +102,25 @@ TEST(Layers, TheProgramSeesOnlyThePublicHeaders) {
     EXPECT_TRUE(!include.quoted || include.target.starts_with("nearplane/") ||
                 include.target.find('/') == std::string::npos)
         << include.file << " includes " << include.target;
+}
+
+// scripts/gpu-check builds it with the CUDA toolkit and a compiler alone.
+TEST(Layers, DeviceCodeNeedsNoLibrary) {
+  const std::string plain[] = {"base/rng.h", "codec/trellis_machine.h", "codec/tuple_core.h", "tensor/half.h"};
+  for (const auto& include : includes_below(kRoot / "src/kernel/cuda")) {
+    if (is_test(include.file)) continue;
+    EXPECT_TRUE(include.quoted
+                    ? include.target.starts_with("kernel/cuda/") ||
+                          std::find(std::begin(plain), std::end(plain), include.target) != std::end(plain)
+                    : include.target.find_first_of("/.") == std::string::npos || include.target.starts_with("cuda_"))
+        << include.file << " includes " << include.target;
+  }
+  for (const auto& file : plain)
+    for (const auto& include : includes_below(kRoot / "src"))
+      if (include.file == "src/" + file && include.quoted) {
+        EXPECT_NE(std::find(std::begin(plain), std::end(plain), include.target), std::end(plain))
+            << include.file << " includes " << include.target;
+      }
 }
 
 }  // namespace

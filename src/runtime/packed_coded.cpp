@@ -2,12 +2,10 @@
 // of tuples, which any row can be decoded from a table probe at a time (codec/tuple_stream.h), or 4 to 8 bits for each
 // point. Steps of columns go into the activations, steps of rows into the sums; a point that its form does not hold is
 // corrected.
-#include <bit>
-#include <cstdlib>
-
 #include "base/threads.h"
 #include "codec/pack.h"
 #include "codec/tuple_stream.h"
+#include "runtime/coded_levels.h"
 #include "runtime/packed_matrix.h"
 
 namespace nearplane {
@@ -16,11 +14,7 @@ namespace {
 constexpr std::int64_t kByteStride = 128;   // behind a row of decoded bytes: room for kPackedPadding and tuples
 constexpr int kLeastBits = 4;               // of expanded points,
 constexpr double kMostOutside = 1.0 / 512;  //   so many of which may need a correction: 16 bytes, some nanoseconds
-constexpr std::int64_t kFitLevels = 1 << 17;
-constexpr double kSlack = 0.02;  // of bits, for tuples that decode faster
-constexpr int kTableBits = 13;   // of the tables of all states together: 32 KB stay near the core
-
-const std::string kWhere = "levels in memory";
+constexpr int kTableBits = 13;              // of the tables of all states together: 32 KB stay near the core
 
 class PackedSteps : public PackedMatrix {
  public:
@@ -65,7 +59,7 @@ class PackedTuples : public PackedSteps {
   PackedTuples(const CodedTensor& t, std::vector<std::byte> bytes)
       : PackedSteps(t, 8),
         bytes_(std::move(bytes)),
-        reader_(bytes_, kWhere),
+        reader_(bytes_, kCodedLevels),
         offsets_(offsets(reader_.code().zero_point())) {}
 
   void open(std::int64_t first, std::int64_t count, PackedTile& tile) const override {
@@ -164,39 +158,15 @@ class PackedPoints : public PackedSteps {
   std::vector<float> offsets_;
 };
 
-std::vector<std::int32_t> decode_levels(const LevelReader& reader) {
-  const auto rows = reader.rows(), cols = reader.cols();
-  std::vector<std::int32_t> levels(static_cast<std::size_t>(rows * cols));
-  parallel_for(block_count(reader), [&](std::int64_t block) {
-    const auto first = block * kLevelBlockRows;
-    reader.decode_levels(first, std::min(kLevelBlockRows, rows - first), levels.data() + first * cols);
-  });
-  return levels;
-}
-
-// A code fitted to some rows, evenly taken, which costs nothing next to a fit to all.
-TupleCode fit_code(std::span<const std::int32_t> levels, const LevelReader& reader) {
-  const auto rows = reader.rows(), cols = reader.cols();
-  const auto taken = std::clamp<std::int64_t>(kFitLevels / cols, 1, rows);
-  std::vector<std::int32_t> some;
-  for (std::int64_t i = 0; i < taken; ++i) {
-    const auto row = levels.subspan(static_cast<std::size_t>(i * rows / taken * cols), static_cast<std::size_t>(cols));
-    some.insert(some.end(), row.begin(), row.end());
-  }
-  const int states = reader.trellis().states;
-  const int bits = std::min(kMaxTupleBits, kTableBits - std::countr_zero(static_cast<unsigned>(states)));
-  return best_tuple_code(some, cols, reader.trellis(), static_cast<int>(reader.restart()), bits, kSlack, kWhere);
-}
-
 }  // namespace
 
 std::unique_ptr<PackedMatrix> pack_coded(const CodedTensor& tensor, CodedForm form) {
   if (form == CodedForm::expanded) return std::make_unique<PackedPoints>(tensor, bits_of(*tensor.levels));
   const auto& reader = *tensor.levels;
   const auto levels = decode_levels(reader);
-  const auto big = [](std::int32_t z) { return std::abs(z) > kMaxTupleLevel; };
-  if (tensor.cols > kMaxTupleCols || std::any_of(levels.begin(), levels.end(), big)) return nullptr;
-  return std::make_unique<PackedTuples>(tensor, encode_tuples(levels, tensor.cols, fit_code(levels, reader), kWhere));
+  if (!fits_tuples(levels, tensor.cols)) return nullptr;
+  const auto code = fit_tuple_code(levels, reader, kTableBits, kMaxTupleBits);
+  return std::make_unique<PackedTuples>(tensor, encode_tuples(levels, tensor.cols, code, kCodedLevels));
 }
 
 }  // namespace nearplane
