@@ -73,6 +73,8 @@ void expect_same_in_parts(const Linear& linear, MatrixView<const float> x) {
   set_thread_count(0);
   EXPECT_EQ(std::memcmp(whole.data(), threads.data(), whole.span().size_bytes()), 0);
   const bool orders_differ = vector_target() == "amx" || vector_target() == "avx3_dl";
+  float largest = 0;
+  for (const float y : whole.span()) largest = std::max(largest, std::abs(y));
   for (const std::int64_t count : {1, 3}) {
     const auto some = product(linear, x.rows_at(4, count));
     if (!orders_differ) {
@@ -80,7 +82,7 @@ void expect_same_in_parts(const Linear& linear, MatrixView<const float> x) {
     }
     for (std::int64_t t = 0; t < count; ++t)
       for (std::int64_t r = 0; r < some.cols(); ++r)
-        ASSERT_NEAR(some(t, r), whole(4 + t, r), 2e-4 + 1e-6 * std::abs(some(t, r)));
+        ASSERT_NEAR(some(t, r), whole(4 + t, r), 2e-4 + 1e-6 * largest);
   }
 }
 
