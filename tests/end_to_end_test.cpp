@@ -574,16 +574,6 @@ TEST_F(EndToEnd, EmbeddingAndHeadInEightBitsServeEveryUse) {
   }
 }
 
-TEST_F(EndToEnd, CancellingLeavesNothing) {
-  struct Impatient : Observer {
-    mutable int asked = 0;
-    bool cancelled() const override { return ++asked > 10; }
-  } impatient;
-  const auto model = text_model(folder, "llama");
-  expect_error(ErrorCode::cancelled, {"stopped"}, [&] { quantize(model, store("s"), small_options(text), impatient); });
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 3);  // two texts and the model
-}
-
 // Bad input: one message that names the place, and no store.
 class BadInput : public EndToEnd {
  protected:

@@ -49,7 +49,7 @@ void catch_interrupts() {
 Console::Console(bool quiet, const std::filesystem::path& log_file)
     : quiet_(quiet), terminal_(::isatty(STDERR_FILENO) != 0) {
   if (log_file.empty()) return;
-  log_ = std::fopen(log_file.c_str(), "w");
+  log_ = std::fopen(log_file.c_str(), "a");
   if (!log_) throw Error(ErrorCode::io, fmt::format("cannot create: {}", std::strerror(errno)), log_file.string());
 }
 

@@ -185,6 +185,8 @@ void add_quantize(CLI::App& program, Action& action) {
   app->add_option("--export", arguments->export_format, "also translate the store for other engines")
       ->check(CLI::IsMember({"gptq", "compressed-tensors"}))
       ->excludes(mix);  // one setting for all layers
+  app->add_flag("--restart", options.restart,
+                "begin anew; else the same call goes on with what a run before, stopped or killed, has finished");
   app->add_flag("-q,--quiet", arguments->quiet, "no progress");
   add_machine_options(*app, options.threads, options.arithmetic);
   app->callback([&action, arguments, group] {

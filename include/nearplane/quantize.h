@@ -97,7 +97,8 @@ struct QuantizeOptions {
   int embedding_bits = 0;  // of the embedding and of a head of its own, with one step for each row: 8, or 0 = kept as
                            // they are
   Arithmetic arithmetic = Arithmetic::f32;
-  int threads = 0;  // 0 = one per core
+  int threads = 0;       // 0 = one per core
+  bool restart = false;  // discard what an unfinished run left
 };
 
 /// What happened to one layer. Errors are relative: tr((W-Q) H (W-Q)^T) / tr(W H W^T), H without damping; with drift
@@ -140,9 +141,9 @@ struct QuantizeResult {
   std::int64_t weights = 0;                 // in the linear layers
   std::int64_t stored_bytes = 0;            // everything needed to decode them
   std::int64_t calibration_tokens = 0;
-  double predicted_kl = -1;  // sum over the layers, to second order
-  double seconds = 0;
-  std::int64_t peak_memory = 0;  // resident bytes of the process
+  double predicted_kl = -1;      // sum over the layers, to second order
+  double seconds = 0;            // of all calls it took, but for work they did twice
+  std::int64_t peak_memory = 0;  // resident bytes of the process, the most of all calls
 
   double bits_per_weight() const { return 8.0 * static_cast<double>(stored_bytes) / static_cast<double>(weights); }
 };
@@ -150,8 +151,11 @@ struct QuantizeResult {
 /// Quantizes all linear layers of the blocks of the model at `model` into a new store folder `store`; embedding and
 /// head are rounded if options.embedding_bits says so, norms are kept as they are. Layers see the inputs the already
 /// quantized layers before them produce from the original embedding. Deterministic: same model, text, options and seed
-/// give the same bytes, whatever the number of threads. Throws Error: bad_input (files, options, `store` exists), io,
-/// numerical (a Gram matrix beyond repair), cancelled.
+/// give the same bytes, whatever the number of threads and interruptions.
+/// Work lies in the folder `store`.partial until all is done. A call that is cancelled, killed or stopped by the
+/// machine leaves it, and the same call goes on from the last finished block; options.threads may differ. Throws Error:
+/// bad_input (files, options, `store` exists, another call is writing it, an unfinished call had other options or read
+/// other files), io, numerical (a Gram matrix beyond repair), cancelled.
 QuantizeResult quantize(const std::filesystem::path& model, const std::filesystem::path& store,
                         const QuantizeOptions& options, Observer& observer);
 

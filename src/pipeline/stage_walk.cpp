@@ -78,6 +78,19 @@ void StageWalk::next_block(const Decide& decide) {
   ++index_;
 }
 
+std::vector<const Matrix<float>*> StageWalk::activations() const {
+  std::vector<const Matrix<float>*> lanes{&quantized_.x};
+  if (original_) lanes.push_back(&original_->x);
+  return lanes;
+}
+
+std::vector<Matrix<float>*> StageWalk::go_on(std::int64_t block) {
+  index_ = block;
+  std::vector<Matrix<float>*> lanes{&quantized_.x};
+  if (original_) lanes.push_back(&original_->x);
+  return lanes;
+}
+
 void StageWalk::stage(std::int64_t inputs, const char* what, std::initializer_list<LinearKind> kinds,
                       const Enter& enter, const Leave& leave, const Decide& decide) {
   const auto where = fmt::format("{}: block {}, input of {}", model_->path().string(), index_, what);

@@ -37,6 +37,12 @@ class StageWalk {
   /// inputs stop being finite.
   void next_block(const Decide& decide);
 
+  /// [T, d] after the last block: of the quantized model and, if it is beside, of the original. Not after the last
+  /// block of the model, whose outputs nobody asks for.
+  std::vector<const Matrix<float>*> activations() const;
+  /// The next block is `block`: its caller fills in the activations before it.
+  std::vector<Matrix<float>*> go_on(std::int64_t block);
+
  private:
   struct Activations {
     Matrix<float> x, a, m, normed;  // a, m: stage inputs, of all tokens or, if original, of a chunk
