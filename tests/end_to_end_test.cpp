@@ -594,9 +594,9 @@ class BadInput : public EndToEnd {
     stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));
     ASSERT_TRUE(stream.good());
   }
-  // The weight in row 5, column 7 of an F32 tensor with 32 columns.
-  void patch_weight(const char* name, float value) {
-    std::int64_t at = 4 * (5 * 32 + 7);
+  // A weight of an F32 tensor: that in row 5, column 7 of 32, unless told otherwise.
+  void patch_weight(const char* name, float value, std::int64_t index = 5 * 32 + 7) {
+    std::int64_t at = 4 * index;
     {
       const auto file = open_safetensors(model);
       const auto data = file.tensors().front().bytes.data();  // what is before it in the file is the header
@@ -690,6 +690,54 @@ TEST_F(BadInput, CalibrationTextThatIsEmptyTooShortOrMissing) {
 TEST_F(BadInput, ANaNAmongTheWeightsIsNamed) {
   patch_weight("model.layers.1.mlp.up_proj.weight", NAN);
   refused(ErrorCode::bad_input, {"model.safetensors", "model.layers.1.mlp.up_proj.weight", "row 5, column 7", "nan"});
+}
+
+TEST_F(BadInput, ActivationsTooLargeNameLayerColumnAndToken) {
+  patch_weight("model.layers.1.post_attention_layernorm.weight", 3e38f, 7);
+  refused(ErrorCode::numerical, {"llama: block 1, input of gate/up", "input column 7", "calibration token"});
+}
+
+// What is odd but can be worked with is said in the record.
+class OddModel : public BadInput {};
+
+TEST_F(OddModel, DeadAndMassiveInputsAreListed) {
+  patch_weight("model.layers.1.input_layernorm.weight", 0, 3);
+  patch_weight("model.layers.1.input_layernorm.weight", 500, 7);
+  const auto result = quantize(model, store("s"), small_options(text), quiet);
+  const auto record = read_json(store("s") / "record.json");
+  for (std::size_t i = 7; i < 10; ++i) {  // q, k, v of block 1
+    const auto& layer = record["layers"][i];
+    EXPECT_EQ(layer["dead"], Json{3}) << layer["name"];
+    EXPECT_EQ(layer["dead_columns"], 1);
+    ASSERT_EQ(layer["massive"].size(), 1u) << layer["name"];
+    EXPECT_EQ(layer["massive"][0]["column"], 7);
+    EXPECT_GT(layer["massive"][0]["times"].get<double>(), 1e4);
+    EXPECT_EQ(inspect(store("s")).layers[i].massive.front().times, result.layers[i].massive.front().times);
+  }
+  EXPECT_TRUE(record["layers"][0]["dead"].empty());
+  EXPECT_TRUE(record["layers"][0]["massive"].empty());
+}
+
+TEST_F(OddModel, ASingularGramMatrixIsRepairedAndRecorded) {
+  struct Listener : Observer {
+    void on_message(Severity severity, std::string_view text) override {
+      warnings += severity == Severity::warning && text.find("damping raised to") != std::string_view::npos;
+    }
+    int warnings = 0;
+  } listener;
+  auto options = small_options(text);
+  options.calibration.samples = 1, options.calibration.length = 8;  // 8 tokens for 32 and more columns
+  options.grid.damping = 1e-300;
+  const auto result = quantize(model, store("s"), options, listener);
+  int repaired = 0;
+  for (const auto& layer : result.layers) {
+    repaired += layer.repairs > 0;
+    EXPECT_TRUE(std::isfinite(layer.error)) << layer.name;
+    EXPECT_EQ(layer.repairs > 0, layer.damping > 1e-300) << layer.name;
+  }
+  EXPECT_GT(repaired, 0);
+  EXPECT_EQ(listener.warnings, repaired);
+  EXPECT_TRUE(std::isfinite(evaluate(store("s"), small_evaluation(other_text, model), quiet).kl));
 }
 
 TEST_F(BadInput, AnEmbeddingThatHasNoCodes) {

@@ -101,6 +101,12 @@ struct QuantizeOptions {
   bool restart = false;  // discard what an unfinished run left
 };
 
+/// An input of a layer that is far larger than the others.
+struct MassiveColumn {
+  std::int64_t column = 0;
+  double times = 0;  // H_jj over its median among the columns that are not dead
+};
+
 /// What happened to one layer. Errors are relative: tr((W-Q) H (W-Q)^T) / tr(W H W^T), H without damping; with drift
 /// correction W is the corrected target, which is what bound, expectation and limit speak of, too.
 struct LayerRecord {
@@ -112,16 +118,18 @@ struct LayerRecord {
   double bound = -1;        // worst case of nearest plane (math: 1/4 sum L_kk^2 s_k^2), same scale; for unclipped codes
   double expectation = -1;  // about a third of the bound
   double limit = -1;  // no code with these bits gets below it for Gaussian weights of the rows' variances, same scale
-  double clipped_share = 0;       // weights whose code hit the end of the range while more than half a step beyond it
-  double damping = 0;             // lambda that was used in the end
-  int repairs = 0;                // times the ladder was climbed
-  std::int64_t dead_columns = 0;  // inputs that are always zero
-  double certificate = 0;         // |E_identity - E_direct| / E_direct of math section 6
-  double drift_explained = -1;    // share of the drift in the outputs that a linear correction removes; negative: none
-  double drift_strength = 0;      // of the correction that was made
-  double output_error = -1;  // ||X W^T - X^ Q^T||^2 / ||X W^T||^2 against the original model; with drift correction
-  double predicted_kl = -1;  // what this layer adds to the KL, nats per token: with QuantizeOptions::mix before the
-                             // pass, with ::slope from its measured errors
+  double clipped_share = 0;        // weights whose code hit the end of the range while more than half a step beyond it
+  double damping = 0;              // lambda that was used in the end
+  int repairs = 0;                 // times the ladder was climbed
+  std::int64_t dead_columns = 0;   // inputs that are always zero
+  std::vector<std::int64_t> dead;  // which
+  std::vector<MassiveColumn> massive;  // those with `times` above 1000, in order
+  double certificate = 0;              // |E_identity - E_direct| / E_direct of math section 6
+  double drift_explained = -1;  // share of the drift in the outputs that a linear correction removes; negative: none
+  double drift_strength = 0;    // of the correction that was made
+  double output_error = -1;     // ||X W^T - X^ Q^T||^2 / ||X W^T||^2 against the original model; with drift correction
+  double predicted_kl = -1;     // what this layer adds to the KL, nats per token: with QuantizeOptions::mix before the
+                                // pass, with ::slope from its measured errors
   double seconds = 0;
 };
 

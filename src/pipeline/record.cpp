@@ -19,6 +19,12 @@ const char* name_of(const Names& names, Enum value) {
   return names.at(static_cast<std::size_t>(value));
 }
 
+Json massive_json(const std::vector<MassiveColumn>& columns) {
+  Json out = Json::array();
+  for (const auto& column : columns) out.push_back({{"column", column.column}, {"times", column.times}});
+  return out;
+}
+
 Json layer_json(const LayerRecord& layer) {
   return {{"name", layer.name},
           {"rows", layer.rows},
@@ -33,6 +39,8 @@ Json layer_json(const LayerRecord& layer) {
           {"damping", layer.damping},
           {"repairs", layer.repairs},
           {"dead_columns", layer.dead_columns},
+          {"dead", layer.dead},
+          {"massive", massive_json(layer.massive)},
           {"certificate", layer.certificate},
           {"drift_explained", layer.drift_explained},
           {"drift_strength", layer.drift_strength},
@@ -141,6 +149,12 @@ std::vector<LayerRecord> layers_of_record(const Json& record, const std::string&
     layer.clipped_share = number("clipped_share"), layer.damping = number("damping");
     layer.repairs = static_cast<int>(whole("repairs"));
     layer.dead_columns = whole("dead_columns");
+    if (item.contains("massive")) {
+      layer.dead = json_get<std::vector<std::int64_t>>(item, "dead", where);
+      for (const auto& column : item["massive"])
+        layer.massive.push_back(
+            {json_get<std::int64_t>(column, "column", where), json_get<double>(column, "times", where)});
+    }
     if (item.contains("output_error")) {  // nor these
       layer.bits = static_cast<int>(whole("bits")), layer.predicted_kl = number("predicted_kl");
       layer.drift_explained = number("drift_explained"), layer.drift_strength = number("drift_strength");
