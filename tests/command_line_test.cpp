@@ -84,6 +84,21 @@ TEST_F(CommandLine, QuantizesMeasuresRunsInspectsAndExports) {
   EXPECT_FALSE(fs::exists(folder.path() / "refused"));
 }
 
+TEST_F(CommandLine, PlansWithTheOptionsOfQuantize) {
+  std::vector<std::string> line{"plan",      model, "--group",  "32", "--calib", text,
+                                "--samples", "8",   "--length", "64", "--bits",  "4"};
+  const auto said = run(line);
+  ASSERT_EQ(said.code, 0) << said.err;
+  for (const char* part : {"one of 2 blocks", "model.layers.0.mlp.down_proj", "time ", "memory ", "disk "})
+    EXPECT_NE(said.out.find(part), std::string::npos) << said.out;
+  line.push_back("--json");
+  const auto json = parse_json(run(line).out, "output");
+  EXPECT_EQ(json["blocks"], 2);
+  EXPECT_EQ(json["layers"].size(), 7u);
+  EXPECT_GT(json["peak_memory"].get<double>(), 1e6);
+  EXPECT_FALSE(fs::exists(store));
+}
+
 TEST_F(CommandLine, SaysWhatAnEmbeddingInEightBitsCosts) {
   const auto quantized = run(quantize({"--bits", "4", "--embedding-bits", "8"}));
   ASSERT_EQ(quantized.code, 0) << quantized.err;

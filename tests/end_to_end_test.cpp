@@ -13,6 +13,7 @@
 #include "nearplane/export.h"
 #include "nearplane/generate.h"
 #include "nearplane/inspect.h"
+#include "nearplane/plan.h"
 #include "nearplane/quantize.h"
 #include "qtensor/store.h"
 #include "text_model.h"
@@ -488,6 +489,45 @@ TEST_F(EndToEnd, ConversationsThatCannotBe) {
   GenerateOptions options;
   options.top_p = 2;
   expect_error(ErrorCode::bad_input, {"top-p", "2"}, [&] { conversation.say("a", options, kListen); });
+}
+
+TEST_F(EndToEnd, APlanKnowsTheSizesBeforehand) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  const auto plan = plan_quantization(model, options, quiet);
+  const auto result = quantize(model, store("s"), options, quiet);
+  EXPECT_EQ(plan.blocks, 2);
+  EXPECT_EQ(plan.tokens, 12 * 64);
+  ASSERT_EQ(plan.layers.size(), 7u);
+  std::int64_t layers = 0, parts = 0, headers = 0;
+  for (std::size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(plan.layers[i].name, result.layers[i].name);
+    EXPECT_EQ(plan.layers[i].bits_per_weight, result.layers[i].bits_per_weight);
+    layers += plan.layers[i].stored_bytes;
+  }
+  EXPECT_EQ(2 * layers, result.stored_bytes);
+  for (const auto& entry : fs::directory_iterator(store("s")))
+    if (entry.path().extension() == ".safetensors") {
+      std::uint64_t header = 0;
+      std::memcpy(&header, read_file(entry.path()).data(), sizeof header);
+      parts += static_cast<std::int64_t>(entry.file_size()), headers += 8 + static_cast<std::int64_t>(header);
+    }
+  EXPECT_EQ(plan.store_bytes, parts - headers);
+  EXPECT_EQ(plan.work_bytes, 2 * 4 * 12 * 64 * 32);
+  EXPECT_GT(plan.peak_memory, 1 << 20);
+  EXPECT_GT(plan.block_seconds, 0);
+  EXPECT_GE(plan.seconds, 2 * plan.block_seconds);
+  EXPECT_EQ(plan.text_seconds, 0);
+
+  options.drift.strength = 0.5;
+  options.embedding_bits = 8;
+  const auto coded = plan_quantization(model, options, quiet);
+  EXPECT_EQ(coded.work_bytes, 2 * plan.work_bytes);
+  EXPECT_EQ(coded.store_bytes, plan.store_bytes - 2 * 128 * (4 * 32 - 32 - 2));  // embedding and head were f32
+  options.calibration.files.clear();
+  EXPECT_GT(plan_quantization(model, options, quiet).text_seconds, 0);
+  options.calibration.length = 1000;
+  expect_error(ErrorCode::bad_input, {"length", "1000", "256"}, [&] { plan_quantization(model, options, quiet); });
 }
 
 TEST_F(EndToEnd, InspectionShowsWhatTheStoreHolds) {

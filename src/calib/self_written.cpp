@@ -12,11 +12,6 @@ namespace {
 constexpr std::int64_t kTextLength = 512;  // a text of one go; later tokens would only repeat its topic
 constexpr std::int64_t kCacheBytes = std::int64_t{768} << 20;  // keys and values of all texts written at a time
 
-std::int64_t texts_at_a_time(const ModelConfig& config, std::int64_t length) {
-  const auto cache = 2 * 4 * length * config.layers * config.kv_heads * config.head_dim;
-  return std::clamp<std::int64_t>(kCacheBytes / cache, 1, 64);
-}
-
 // Writes texts [first, first + count), each of `length` tokens, into `texts`. Every text has a generator of its own, so
 // the result does not depend on how many are written at a time.
 void write_texts(const Network& network, const std::vector<Block>& blocks, const Head& head, std::uint64_t seed,
@@ -47,15 +42,24 @@ void write_texts(const Network& network, const std::vector<Block>& blocks, const
 
 }  // namespace
 
+WritingPlan writing_plan(const ModelConfig& config, const CalibrationOptions& options) {
+  WritingPlan plan;
+  plan.length = std::min(options.length, kTextLength);
+  plan.texts = options.samples * ((options.length + plan.length - 1) / plan.length);
+  const auto cache = 2 * 4 * plan.length * config.layers * config.kv_heads * config.head_dim;
+  plan.at_a_time = std::min(plan.texts, std::clamp<std::int64_t>(kCacheBytes / cache, 1, 64));
+  plan.cache_bytes = plan.at_a_time * cache;
+  return plan;
+}
+
 std::vector<Window> write_windows(const Network& network, const CalibrationOptions& options, Compute compute,
                                   Observer& observer, std::vector<Window> texts,
                                   const std::function<void(std::int64_t, std::span<const Window>)>& keep) {
   const auto& config = network.config();
   if (!config.bos_token && config.eos_tokens.empty())
     fail_input("calibration", "the model names no beginning- or end-of-text token to start its own text from");
-  const auto length = std::min(options.length, kTextLength);
-  const auto per_window = (options.length + length - 1) / length;
-  const auto known = std::ssize(texts), total = options.samples * per_window;
+  const auto [total, length, step, unused] = writing_plan(config, options);
+  const auto known = std::ssize(texts), per_window = total / options.samples;
   std::vector<Block> blocks;
   Head head;
   if (known < total) {
@@ -63,7 +67,6 @@ std::vector<Window> write_windows(const Network& network, const CalibrationOptio
     head = load_head(*network.weights, compute);
   }
   texts.resize(static_cast<std::size_t>(total));
-  const auto step = texts_at_a_time(config, length);
   Stopwatch watch;
   for (std::int64_t first = known; first < total; first += step) {
     if (observer.cancelled()) throw Error(ErrorCode::cancelled, "stopped while writing calibration text");

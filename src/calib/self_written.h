@@ -8,6 +8,13 @@
 
 namespace nearplane {
 
+/// Memory of the keys and values while it is written, and how many texts of how many tokens.
+struct WritingPlan {
+  std::int64_t texts = 0, length = 0, at_a_time = 0;
+  std::int64_t cache_bytes = 0;
+};
+WritingPlan writing_plan(const ModelConfig& config, const CalibrationOptions& options);
+
 /// options.samples windows of options.length tokens, sampled at temperature 1 from the model itself, starting at its
 /// beginning-of-text token (else its first end-of-text token) and going on after end-of-text. Long windows are several
 /// texts of at most 512 tokens in a row. Seeded; batched, so every weight is read once per step for many texts.

@@ -170,6 +170,23 @@ void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<co
   pass_over_blocks(journal, pass);
 }
 
+BlockTrial try_block(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
+                     const QuantizeOptions& options, Observer& observer) {
+  BlockTrial trial;
+  const Stopwatch whole;
+  Meter meter(observer, std::ssize(kLinearKinds));
+  const BitPlan bits;
+  StageSolver solver(model, options, bits, meter);
+  StageWalk walk(model, windows, options.arithmetic, options.drift.wanted(), observer);
+  walk.next_block([&](Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram* drift) {
+    const Stopwatch solving;
+    solver.solve(block, kinds, gram, drift, trial.layers);
+    trial.solve_seconds += solving.seconds();
+  });
+  trial.seconds = whole.seconds();
+  return trial;
+}
+
 void quantize_plain(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, Journal& journal,
                     Observer& observer, const BlockSink& sink) {
   Meter meter(observer, linear_count(model->config()));

@@ -48,4 +48,12 @@ void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<co
 void quantize_plain(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, Journal& journal,
                     Observer& observer, const BlockSink& sink);
 
+/// The first block, quantized from these windows and thrown away: to see what a block takes.
+struct BlockTrial {
+  std::vector<FinishedLayer> layers;
+  double seconds = 0, solve_seconds = 0;  // of all; of what does not grow with the tokens
+};
+BlockTrial try_block(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
+                     const QuantizeOptions& options, Observer& observer);
+
 }  // namespace nearplane

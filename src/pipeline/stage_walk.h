@@ -30,6 +30,10 @@ class StageWalk {
   using Kinds = std::span<const LinearKind>;
   using Decide = std::function<void(Block& block, Kinds kinds, const Gram& gram, const DriftGram* drift)>;
 
+  static constexpr std::int64_t kChunkTokens = 4096;  // that pass a stage at a time; part of the result's definition
+  /// What the walk holds for each token of calibration, besides what it needs for a chunk.
+  static std::int64_t bytes_per_token(const ModelConfig& config, bool with_original);
+
   StageWalk(const std::shared_ptr<const Model>& model, std::span<const Window> windows, Arithmetic arithmetic,
             bool with_original, const Observer& observer);
 
