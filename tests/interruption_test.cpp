@@ -286,6 +286,17 @@ TEST_F(Interruption, AnOutputThatAppearsMeanwhileIsNotTouched) {
   EXPECT_TRUE(fs::exists(work / "block-00000.json"));
 }
 
+TEST_F(Interruption, AFolderOfAnothersIsLeftAlone) {
+  fs::create_directory(work);
+  write_file(work / "notes.txt", "mine");
+  auto choice = options();
+  for (const bool restart : {false, true}) {
+    choice.restart = restart;
+    expect_error(ErrorCode::bad_input, {"store.partial", "notes.txt"}, [&] { quantize(model, out, choice, quiet); });
+    EXPECT_EQ(read_file(work / "notes.txt"), "mine");
+  }
+}
+
 TEST_F(Interruption, AReadOnlyPlaceIsNamed) {
   struct ReadOnly : FileSystem {
     int make_folder(const fs::path&) override {

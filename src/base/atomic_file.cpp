@@ -114,9 +114,11 @@ void rename_folder(const std::filesystem::path& from, const std::filesystem::pat
 }
 
 void remove_tree(const std::filesystem::path& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(std::filesystem::symlink_status(path, ignored)))
-    for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) remove_tree(entry.path());
+  std::error_code failed;
+  if (std::filesystem::is_directory(std::filesystem::symlink_status(path, failed)))
+    for (auto entry = std::filesystem::directory_iterator(path, failed); !failed && entry != end(entry);
+         entry.increment(failed))
+      remove_tree(entry->path());
   file_system().remove(path);
 }
 

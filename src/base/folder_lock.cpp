@@ -36,8 +36,9 @@ FolderLock::FolderLock(const std::filesystem::path& folder) : path_(folder / "lo
   const bool locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
   const int code = errno;
   if (locked && still_there(fd_, path_)) {
-    const auto text = std::to_string(::getpid());
-    if (::ftruncate(fd_, 0) == 0 && ::pwrite(fd_, text.data(), text.size(), 0) > 0) return;
+    const auto text = std::to_string(::getpid());  // for messages; the lock holds without it
+    if (::ftruncate(fd_, 0) == 0) (void)!::pwrite(fd_, text.data(), text.size(), 0);
+    return;
   }
   const auto other = owner(fd_);
   ::close(fd_);

@@ -40,6 +40,7 @@ Journal::Journal(const fs::path& output, const Json& run, bool restart)
   if (!fs::exists(folder_)) require_absent(output_);
   make_folders(folder_);
   lock_ = std::make_unique<FolderLock>(folder_);
+  require_ours();
   if (!restart && find(kRun)) {
     const bool named = fs::exists(fs::symlink_status(output_)), in_the_making = fs::exists(store());
     if (named && in_the_making) require_absent(output_);
@@ -84,19 +85,28 @@ void Journal::finish() {
   discard();
 }
 
-// The description of the run goes last: as long as it is there, the folder is known for what it is.
 void Journal::discard() {
   clear();
   file_system().remove(lock_->path());
   file_system().remove(folder_);
 }
 
+// The description of the run goes last: as long as it is there, the folder is known for what it is.
 void Journal::clear() const {
   const auto run = folder_ / (std::string(kRun) + ".json");
-  if (!complete_) file_system().remove(run);  // what is left means nothing then
   for (const auto& entry : fs::directory_iterator(folder_))
     if (entry.path() != lock_->path() && entry.path() != run) remove_tree(entry.path());
   file_system().remove(run);
+}
+
+// A folder of another's has this name? Nothing in it may be removed.
+void Journal::require_ours() const {
+  if (fs::exists(folder_ / (std::string(kRun) + ".json"))) return;
+  for (const auto& entry : fs::directory_iterator(folder_))
+    if (entry.path() != lock_->path() && !is_temporary(entry.path()) &&
+        !(entry.path() == store() && entry.is_directory() && fs::is_empty(store())))
+      fail_input(folder_.string(), "is in the way: it holds {}, which is no unfinished run",
+                 entry.path().filename().string());
 }
 
 void Journal::require_same(const Json& run) const {

@@ -18,8 +18,8 @@ namespace nearplane {
 class Journal {
  public:
   /// Takes the folder, or makes it. `run` is all that the bytes of the output depend on; `restart`: what is there is
-  /// discarded. Error{bad_input}: `output` exists, another process has the folder, or the run that left it differs in
-  /// something (named); Error{io}.
+  /// discarded. Error{bad_input}: `output` exists, another process has the folder, it holds something else, or the run
+  /// that left it differs in something (named); Error{io}.
   Journal(const std::filesystem::path& output, const Json& run, bool restart);
 
   /// True if a run before began here.
@@ -45,6 +45,7 @@ class Journal {
 
  private:
   void clear() const;
+  void require_ours() const;
   void require_same(const Json& run) const;
 
   std::filesystem::path output_, folder_;
