@@ -294,6 +294,7 @@ TEST_F(Interruption, AFolderOfAnothersIsLeftAlone) {
     choice.restart = restart;
     expect_error(ErrorCode::bad_input, {"store.partial", "notes.txt"}, [&] { quantize(model, out, choice, quiet); });
     EXPECT_EQ(read_file(work / "notes.txt"), "mine");
+    EXPECT_FALSE(fs::exists(work / "lock"));
   }
 }
 

@@ -104,9 +104,11 @@ void Journal::require_ours() const {
   if (fs::exists(folder_ / (std::string(kRun) + ".json"))) return;
   for (const auto& entry : fs::directory_iterator(folder_))
     if (entry.path() != lock_->path() && !is_temporary(entry.path()) &&
-        !(entry.path() == store() && entry.is_directory() && fs::is_empty(store())))
+        !(entry.path() == store() && entry.is_directory() && fs::is_empty(store()))) {
+      file_system().remove(lock_->path());
       fail_input(folder_.string(), "is in the way: it holds {}, which is no unfinished run",
                  entry.path().filename().string());
+    }
 }
 
 void Journal::require_same(const Json& run) const {
