@@ -262,6 +262,23 @@ TEST_F(Interruption, RestartDiscardsWhatWasDone) {
   comes_to_its_end(other, expected);
 }
 
+TEST_F(Interruption, WhatCannotBeRemovedIsNotTakenForTheWorkOfAnother) {
+  stop_after(20, options());
+  struct Sticky : FileSystem {
+    int remove(const fs::path& path) override {
+      errno = EPERM;
+      return path.filename() == "block-00000.json" ? -1 : FileSystem::remove(path);
+    }
+  } sticky;
+  auto other = options();
+  other.grid.bits = 4, other.restart = true;
+  {
+    const FileSystemInPlace in_place(sticky);
+    expect_error(ErrorCode::io, {"store.partial", "cannot remove"}, [&] { quantize(model, out, other, quiet); });
+  }
+  comes_to_its_end(other, whole(other));
+}
+
 TEST_F(Interruption, DamagedWorkIsRefusedByName) {
   stop_after(20, options());
   for (const char* name : {"run.json", "rest.json", "block-00000.json", "block-00000.safetensors",

@@ -53,7 +53,7 @@ Journal::Journal(const fs::path& output, const Json& run, bool restart)
     discard();
     require_absent(output_);
   }
-  clear();
+  if (!clear()) fail_io(folder_.string(), "cannot remove what is in it", errno);
   make_folders(store());
   put(kRun, run);
 }
@@ -91,12 +91,18 @@ void Journal::discard() {
   file_system().remove(folder_);
 }
 
-// The description of the run goes last: as long as it is there, the folder is known for what it is.
-void Journal::clear() const {
+// The description of the run goes last, and only if nothing else is left: as long as it is there, the folder is known
+// for what it is.
+bool Journal::clear() const {
   const auto run = folder_ / (std::string(kRun) + ".json");
-  for (const auto& entry : fs::directory_iterator(folder_))
-    if (entry.path() != lock_->path() && entry.path() != run) remove_tree(entry.path());
-  file_system().remove(run);
+  const auto others = [&](const auto& each) {
+    for (const auto& entry : fs::directory_iterator(folder_))
+      if (entry.path() != lock_->path() && entry.path() != run) each(entry.path());
+  };
+  others([](const fs::path& path) { remove_tree(path); });
+  bool empty = true;
+  others([&](const fs::path&) { empty = false; });
+  return empty && (!fs::exists(run) || file_system().remove(run) == 0);
 }
 
 // A folder of another's has this name? Nothing in it may be removed.

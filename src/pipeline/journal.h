@@ -44,7 +44,7 @@ class Journal {
   void discard();
 
  private:
-  void clear() const;
+  bool clear() const;
   void require_ours() const;
   void require_same(const Json& run) const;
 
