@@ -1,25 +1,18 @@
 // The program as users run it: exit codes, one clear message on stderr, machine-readable output on stdout, Ctrl-C.
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <thread>
 
-#include "base/atomic_file.h"
 #include "base/json.h"
+#include "child_program.h"
 #include "text_model.h"
 
 namespace nearplane {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Finished {
-  int code = -1;
-  std::string out, err;
-};
 
 class CommandLine : public ::testing::Test {
  protected:
@@ -29,25 +22,10 @@ class CommandLine : public ::testing::Test {
   fs::path store = folder.path() / "store";
   fs::path input = "/dev/null";  // what the program reads
 
-  pid_t start(const std::vector<std::string>& arguments) const {
-    const pid_t child = ::fork();
-    if (child != 0) return child;
-    std::vector<char*> argv{const_cast<char*>(NEARPLANE_PROGRAM)};
-    for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
-    argv.push_back(nullptr);
-    if (!std::freopen((folder.path() / "out").c_str(), "w", stdout)) ::_exit(126);
-    if (!std::freopen((folder.path() / "err").c_str(), "w", stderr)) ::_exit(126);
-    if (!std::freopen(input.c_str(), "r", stdin)) ::_exit(126);
-    ::execv(NEARPLANE_PROGRAM, argv.data());
-    ::_exit(127);
+  ChildProgram start(const std::vector<std::string>& arguments) const {
+    return {NEARPLANE_PROGRAM, arguments, folder.path(), input};
   }
-  Finished finish(pid_t child) const {
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read_file(folder.path() / "out"),
-            read_file(folder.path() / "err")};
-  }
-  Finished run(const std::vector<std::string>& arguments) const { return finish(start(arguments)); }
+  Finished run(const std::vector<std::string>& arguments) const { return start(arguments).finish(); }
 
   std::vector<std::string> quantize(std::vector<std::string> more = {}) const {
     std::vector<std::string> all{"quantize", model, "-o",        store, "--group",  "32",
@@ -104,6 +82,21 @@ TEST_F(CommandLine, QuantizesMeasuresRunsInspectsAndExports) {
   EXPECT_EQ(refused.code, 2);  // k_proj has 16 outputs, the format wants multiples of 32
   EXPECT_NE(refused.err.find("k_proj"), std::string::npos) << refused.err;
   EXPECT_FALSE(fs::exists(folder.path() / "refused"));
+}
+
+TEST_F(CommandLine, PlansWithTheOptionsOfQuantize) {
+  std::vector<std::string> line{"plan",      model, "--group",  "32", "--calib", text,
+                                "--samples", "8",   "--length", "64", "--bits",  "4"};
+  const auto said = run(line);
+  ASSERT_EQ(said.code, 0) << said.err;
+  for (const char* part : {"one of 2 blocks", "model.layers.0.mlp.down_proj", "time ", "memory ", "disk "})
+    EXPECT_NE(said.out.find(part), std::string::npos) << said.out;
+  line.push_back("--json");
+  const auto json = parse_json(run(line).out, "output");
+  EXPECT_EQ(json["blocks"], 2);
+  EXPECT_EQ(json["layers"].size(), 7u);
+  EXPECT_GT(json["peak_memory"].get<double>(), 1e6);
+  EXPECT_FALSE(fs::exists(store));
 }
 
 TEST_F(CommandLine, SaysWhatAnEmbeddingInEightBitsCosts) {
@@ -203,16 +196,26 @@ TEST_F(CommandLine, RunRefusesWithOneMessage) {
   refused({"--prompt", "a", "--chat"}, "chat_template.jinja: chat template '{{ messages }}...'");
 }
 
-TEST_F(CommandLine, CtrlCStopsCleanly) {
+TEST_F(CommandLine, CtrlCKeepsWhatIsFinishedAndSaysHowToGoOn) {
   // Enough work to be still at it: the model writes a lot of calibration text.
-  const auto child = start({"quantize", model, "-o", store, "--group", "32", "--samples", "100000", "--length", "200"});
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  ::kill(child, SIGINT);
-  const auto finished = finish(child);
+  const std::vector<std::string> much{"quantize", model,       "-o",     store,      "--group",
+                                      "32",       "--samples", "100000", "--length", "200"};
+  const auto child = start(much);
+  while (!fs::exists(store.string() + ".partial/rest.json")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ::kill(child.pid(), SIGINT);
+  const auto finished = child.finish();
   EXPECT_EQ(finished.code, 130) << finished.err;
   EXPECT_NE(finished.err.find("stopped"), std::string::npos) << finished.err;
-  for (const auto& entry : fs::directory_iterator(folder.path()))
-    EXPECT_FALSE(entry.is_directory() && entry.path() != model) << entry.path();
+  EXPECT_NE(finished.err.find("store.partial: the same call goes on"), std::string::npos) << finished.err;
+  EXPECT_FALSE(fs::exists(store));
+
+  const auto other = run(quantize());
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("--restart"), std::string::npos) << other.err;
+  const auto restarted = run(quantize({"--restart"}));
+  EXPECT_EQ(restarted.code, 0) << restarted.err;
+  EXPECT_TRUE(fs::exists(store));
+  EXPECT_FALSE(fs::exists(store.string() + ".partial"));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "nearplane/export.h"
 #include "nearplane/generate.h"
 #include "nearplane/inspect.h"
+#include "nearplane/plan.h"
 #include "nearplane/quantize.h"
 #include "qtensor/store.h"
 #include "text_model.h"
@@ -490,6 +491,45 @@ TEST_F(EndToEnd, ConversationsThatCannotBe) {
   expect_error(ErrorCode::bad_input, {"top-p", "2"}, [&] { conversation.say("a", options, kListen); });
 }
 
+TEST_F(EndToEnd, APlanKnowsTheSizesBeforehand) {
+  const auto model = text_model(folder, "llama");
+  auto options = small_options(text);
+  const auto plan = plan_quantization(model, options, quiet);
+  const auto result = quantize(model, store("s"), options, quiet);
+  EXPECT_EQ(plan.blocks, 2);
+  EXPECT_EQ(plan.tokens, 12 * 64);
+  ASSERT_EQ(plan.layers.size(), 7u);
+  std::int64_t layers = 0, parts = 0, headers = 0;
+  for (std::size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(plan.layers[i].name, result.layers[i].name);
+    EXPECT_EQ(plan.layers[i].bits_per_weight, result.layers[i].bits_per_weight);
+    layers += plan.layers[i].stored_bytes;
+  }
+  EXPECT_EQ(2 * layers, result.stored_bytes);
+  for (const auto& entry : fs::directory_iterator(store("s")))
+    if (entry.path().extension() == ".safetensors") {
+      std::uint64_t header = 0;
+      std::memcpy(&header, read_file(entry.path()).data(), sizeof header);
+      parts += static_cast<std::int64_t>(entry.file_size()), headers += 8 + static_cast<std::int64_t>(header);
+    }
+  EXPECT_EQ(plan.store_bytes, parts - headers);
+  EXPECT_EQ(plan.work_bytes, 2 * 4 * 12 * 64 * 32);
+  EXPECT_GT(plan.peak_memory, 1 << 20);
+  EXPECT_GT(plan.block_seconds, 0);
+  EXPECT_GE(plan.seconds, 2 * plan.block_seconds);
+  EXPECT_EQ(plan.text_seconds, 0);
+
+  options.drift.strength = 0.5;
+  options.embedding_bits = 8;
+  const auto coded = plan_quantization(model, options, quiet);
+  EXPECT_EQ(coded.work_bytes, 2 * plan.work_bytes);
+  EXPECT_EQ(coded.store_bytes, plan.store_bytes - 2 * 128 * (4 * 32 - 32 - 2));  // embedding and head were f32
+  options.calibration.files.clear();
+  EXPECT_GT(plan_quantization(model, options, quiet).text_seconds, 0);
+  options.calibration.length = 1000;
+  expect_error(ErrorCode::bad_input, {"length", "1000", "256"}, [&] { plan_quantization(model, options, quiet); });
+}
+
 TEST_F(EndToEnd, InspectionShowsWhatTheStoreHolds) {
   const auto model = text_model(folder, "smollm-tied");
   auto options = small_options(text);
@@ -574,16 +614,6 @@ TEST_F(EndToEnd, EmbeddingAndHeadInEightBitsServeEveryUse) {
   }
 }
 
-TEST_F(EndToEnd, CancellingLeavesNothing) {
-  struct Impatient : Observer {
-    mutable int asked = 0;
-    bool cancelled() const override { return ++asked > 10; }
-  } impatient;
-  const auto model = text_model(folder, "llama");
-  expect_error(ErrorCode::cancelled, {"stopped"}, [&] { quantize(model, store("s"), small_options(text), impatient); });
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 3);  // two texts and the model
-}
-
 // Bad input: one message that names the place, and no store.
 class BadInput : public EndToEnd {
  protected:
@@ -604,9 +634,9 @@ class BadInput : public EndToEnd {
     stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));
     ASSERT_TRUE(stream.good());
   }
-  // The weight in row 5, column 7 of an F32 tensor with 32 columns.
-  void patch_weight(const char* name, float value) {
-    std::int64_t at = 4 * (5 * 32 + 7);
+  // A weight of an F32 tensor: that in row 5, column 7 of 32, unless told otherwise.
+  void patch_weight(const char* name, float value, std::int64_t index = 5 * 32 + 7) {
+    std::int64_t at = 4 * index;
     {
       const auto file = open_safetensors(model);
       const auto data = file.tensors().front().bytes.data();  // what is before it in the file is the header
@@ -700,6 +730,54 @@ TEST_F(BadInput, CalibrationTextThatIsEmptyTooShortOrMissing) {
 TEST_F(BadInput, ANaNAmongTheWeightsIsNamed) {
   patch_weight("model.layers.1.mlp.up_proj.weight", NAN);
   refused(ErrorCode::bad_input, {"model.safetensors", "model.layers.1.mlp.up_proj.weight", "row 5, column 7", "nan"});
+}
+
+TEST_F(BadInput, ActivationsTooLargeNameLayerColumnAndToken) {
+  patch_weight("model.layers.1.post_attention_layernorm.weight", 3e38f, 7);
+  refused(ErrorCode::numerical, {"llama: block 1, input of gate/up", "input column 7", "calibration token"});
+}
+
+// What is odd but can be worked with is said in the record.
+class OddModel : public BadInput {};
+
+TEST_F(OddModel, DeadAndMassiveInputsAreListed) {
+  patch_weight("model.layers.1.input_layernorm.weight", 0, 3);
+  patch_weight("model.layers.1.input_layernorm.weight", 500, 7);
+  const auto result = quantize(model, store("s"), small_options(text), quiet);
+  const auto record = read_json(store("s") / "record.json");
+  for (std::size_t i = 7; i < 10; ++i) {  // q, k, v of block 1
+    const auto& layer = record["layers"][i];
+    EXPECT_EQ(layer["dead"], Json{3}) << layer["name"];
+    EXPECT_EQ(layer["dead_columns"], 1);
+    ASSERT_EQ(layer["massive"].size(), 1u) << layer["name"];
+    EXPECT_EQ(layer["massive"][0]["column"], 7);
+    EXPECT_GT(layer["massive"][0]["times"].get<double>(), 1e4);
+    EXPECT_EQ(inspect(store("s")).layers[i].massive.front().times, result.layers[i].massive.front().times);
+  }
+  EXPECT_TRUE(record["layers"][0]["dead"].empty());
+  EXPECT_TRUE(record["layers"][0]["massive"].empty());
+}
+
+TEST_F(OddModel, ASingularGramMatrixIsRepairedAndRecorded) {
+  struct Listener : Observer {
+    void on_message(Severity severity, std::string_view text) override {
+      warnings += severity == Severity::warning && text.find("damping raised to") != std::string_view::npos;
+    }
+    int warnings = 0;
+  } listener;
+  auto options = small_options(text);
+  options.calibration.samples = 1, options.calibration.length = 8;  // 8 tokens for 32 and more columns
+  options.grid.damping = 1e-300;
+  const auto result = quantize(model, store("s"), options, listener);
+  int repaired = 0;
+  for (const auto& layer : result.layers) {
+    repaired += layer.repairs > 0;
+    EXPECT_TRUE(std::isfinite(layer.error)) << layer.name;
+    EXPECT_EQ(layer.repairs > 0, layer.damping > 1e-300) << layer.name;
+  }
+  EXPECT_GT(repaired, 0);
+  EXPECT_EQ(listener.warnings, repaired);
+  EXPECT_TRUE(std::isfinite(evaluate(store("s"), small_evaluation(other_text, model), quiet).kl));
 }
 
 TEST_F(BadInput, AnEmbeddingThatHasNoCodes) {

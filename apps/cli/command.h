@@ -20,6 +20,7 @@ void add_run(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_export(CLI::App& program, Action& action);
 void add_prove(CLI::App& program, Action& action);
+void add_plan(CLI::App& program, Action& action);
 
 /// An option whose values are names: `--order act`. The help shows the names.
 template <class Enum>

@@ -21,13 +21,6 @@ extern "C" void on_interrupt(int signal) {
   if (interrupted.exchange(true)) ::_exit(128 + signal);
 }
 
-std::string duration(double seconds) {
-  const auto s = static_cast<long>(seconds + 0.5);
-  if (s < 100) return fmt::format("{} s", s);
-  if (s < 6000) return fmt::format("{}:{:02} min", s / 60, s % 60);
-  return fmt::format("{}:{:02} h", s / 3600, s / 60 % 60);
-}
-
 std::string describe(const Progress& p) {
   auto text = fmt::format("{} {}/{}  {}", p.stage, p.done, p.total, p.item);
   if (p.layer_error >= 0) text += fmt::format("  error {:.3e}", p.layer_error);
@@ -37,6 +30,13 @@ std::string describe(const Progress& p) {
 }
 
 }  // namespace
+
+std::string duration(double seconds) {
+  const auto s = static_cast<long>(seconds + 0.5);
+  if (s < 100) return fmt::format("{} s", s);
+  if (s < 6000) return fmt::format("{}:{:02} min", s / 60, s % 60);
+  return fmt::format("{}:{:02} h", s / 3600, s / 60 % 60);
+}
 
 void catch_interrupts() {
   struct sigaction action {};
@@ -49,7 +49,7 @@ void catch_interrupts() {
 Console::Console(bool quiet, const std::filesystem::path& log_file)
     : quiet_(quiet), terminal_(::isatty(STDERR_FILENO) != 0) {
   if (log_file.empty()) return;
-  log_ = std::fopen(log_file.c_str(), "w");
+  log_ = std::fopen(log_file.c_str(), "a");
   if (!log_) throw Error(ErrorCode::io, fmt::format("cannot create: {}", std::strerror(errno)), log_file.string());
 }
 

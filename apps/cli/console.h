@@ -9,6 +9,9 @@
 
 namespace nearplane::cli {
 
+/// "12 s", "3:05 min", "2:10 h".
+std::string duration(double seconds);
+
 /// Makes Ctrl-C (and SIGTERM) ask the running call to stop; a second one ends the program at once.
 void catch_interrupts();
 

@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   program.require_subcommand(1);
   program.set_version_flag("--version", "nearplane " NEARPLANE_VERSION);
   Action action;
+  add_plan(program, action);
   add_quantize(program, action);
   add_eval(program, action);
   add_run(program, action);

@@ -25,7 +25,8 @@ class Observer {
   virtual ~Observer() = default;
   virtual void on_progress(const Progress&) {}
   virtual void on_message(Severity, std::string_view) {}
-  /// Asked between items; true makes the running call throw Error{cancelled} with nothing half-written.
+  /// Asked between items; true makes the running call throw Error{cancelled} with nothing half-written
+  /// (quantize() keeps what it finished, to go on with).
   virtual bool cancelled() const { return false; }
 };
 

@@ -97,7 +97,14 @@ struct QuantizeOptions {
   int embedding_bits = 0;  // of the embedding and of a head of its own, with one step for each row: 8, or 0 = kept as
                            // they are
   Arithmetic arithmetic = Arithmetic::f32;
-  int threads = 0;  // 0 = one per core
+  int threads = 0;       // 0 = one per core
+  bool restart = false;  // discard what an unfinished run left
+};
+
+/// An input of a layer that is far larger than the others.
+struct MassiveColumn {
+  std::int64_t column = 0;
+  double times = 0;  // H_jj over its median among the columns that are not dead
 };
 
 /// What happened to one layer. Errors are relative: tr((W-Q) H (W-Q)^T) / tr(W H W^T), H without damping; with drift
@@ -111,16 +118,18 @@ struct LayerRecord {
   double bound = -1;        // worst case of nearest plane (math: 1/4 sum L_kk^2 s_k^2), same scale; for unclipped codes
   double expectation = -1;  // about a third of the bound
   double limit = -1;  // no code with these bits gets below it for Gaussian weights of the rows' variances, same scale
-  double clipped_share = 0;       // weights whose code hit the end of the range while more than half a step beyond it
-  double damping = 0;             // lambda that was used in the end
-  int repairs = 0;                // times the ladder was climbed
-  std::int64_t dead_columns = 0;  // inputs that are always zero
-  double certificate = 0;         // |E_identity - E_direct| / E_direct of math section 6
-  double drift_explained = -1;    // share of the drift in the outputs that a linear correction removes; negative: none
-  double drift_strength = 0;      // of the correction that was made
-  double output_error = -1;  // ||X W^T - X^ Q^T||^2 / ||X W^T||^2 against the original model; with drift correction
-  double predicted_kl = -1;  // what this layer adds to the KL, nats per token: with QuantizeOptions::mix before the
-                             // pass, with ::slope from its measured errors
+  double clipped_share = 0;        // weights whose code hit the end of the range while more than half a step beyond it
+  double damping = 0;              // lambda that was used in the end
+  int repairs = 0;                 // times the ladder was climbed
+  std::int64_t dead_columns = 0;   // inputs that are always zero
+  std::vector<std::int64_t> dead;  // which
+  std::vector<MassiveColumn> massive;  // those with `times` above 1000, in order
+  double certificate = 0;              // |E_identity - E_direct| / E_direct of math section 6
+  double drift_explained = -1;  // share of the drift in the outputs that a linear correction removes; negative: none
+  double drift_strength = 0;    // of the correction that was made
+  double output_error = -1;     // ||X W^T - X^ Q^T||^2 / ||X W^T||^2 against the original model; with drift correction
+  double predicted_kl = -1;     // what this layer adds to the KL, nats per token: with QuantizeOptions::mix before the
+                                // pass, with ::slope from its measured errors
   double seconds = 0;
 };
 
@@ -140,9 +149,9 @@ struct QuantizeResult {
   std::int64_t weights = 0;                 // in the linear layers
   std::int64_t stored_bytes = 0;            // everything needed to decode them
   std::int64_t calibration_tokens = 0;
-  double predicted_kl = -1;  // sum over the layers, to second order
-  double seconds = 0;
-  std::int64_t peak_memory = 0;  // resident bytes of the process
+  double predicted_kl = -1;      // sum over the layers, to second order
+  double seconds = 0;            // of all calls it took, but for work they did twice
+  std::int64_t peak_memory = 0;  // resident bytes of the process, the most of all calls
 
   double bits_per_weight() const { return 8.0 * static_cast<double>(stored_bytes) / static_cast<double>(weights); }
 };
@@ -150,8 +159,11 @@ struct QuantizeResult {
 /// Quantizes all linear layers of the blocks of the model at `model` into a new store folder `store`; embedding and
 /// head are rounded if options.embedding_bits says so, norms are kept as they are. Layers see the inputs the already
 /// quantized layers before them produce from the original embedding. Deterministic: same model, text, options and seed
-/// give the same bytes, whatever the number of threads. Throws Error: bad_input (files, options, `store` exists), io,
-/// numerical (a Gram matrix beyond repair), cancelled.
+/// give the same bytes, whatever the number of threads and interruptions.
+/// Work lies in the folder `store`.partial until all is done. A call that is cancelled, killed or stopped by the
+/// machine leaves it, and the same call goes on from the last finished block; options.threads may differ. Throws Error:
+/// bad_input (files, options, `store` exists, another call is writing it, an unfinished call had other options or read
+/// other files), io, numerical (a Gram matrix beyond repair), cancelled.
 QuantizeResult quantize(const std::filesystem::path& model, const std::filesystem::path& store,
                         const QuantizeOptions& options, Observer& observer);
 

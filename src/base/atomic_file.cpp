@@ -1,47 +1,41 @@
 #include "base/atomic_file.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 #include "base/check.h"
+#include "base/file_system.h"
 
 namespace nearplane {
 namespace {
 
+constexpr const char* kTemporary = ".partial-";
+
 std::filesystem::path temporary_name(const std::filesystem::path& path) {
   auto name = path;
-  name += fmt::format(".partial-{}", ::getpid());
+  name += fmt::format("{}{}", kTemporary, ::getpid());
   return name;
-}
-
-void sync_folder(const std::filesystem::path& folder) {
-  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  ::fsync(fd);
-  ::close(fd);
 }
 
 }  // namespace
 
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path), temporary_(temporary_name(path)) {
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  fd_ = file_system().create(temporary_);
   if (fd_ < 0) fail_io(path.string(), "cannot create", errno);
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
   ::close(fd_);
-  ::unlink(temporary_.c_str());
+  file_system().remove(temporary_);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const auto n = ::write(fd_, bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30));
+    const auto n = file_system().write(fd_, bytes);
     if (n < 0) {
       if (errno == EINTR) continue;
       fail_io(path_.string(), "cannot write", errno);
@@ -51,11 +45,11 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::commit() {
-  if (::fsync(fd_) != 0) fail_io(path_.string(), "cannot flush", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_io(path_.string(), "cannot rename into place", errno);
+  if (file_system().sync(fd_) != 0) fail_io(path_.string(), "cannot flush", errno);
+  if (file_system().rename(temporary_, path_) != 0) fail_io(path_.string(), "cannot rename into place", errno);
   ::close(fd_);
   fd_ = -1;
-  sync_folder(path_.parent_path());
+  if (file_system().sync_folder(path_.parent_path()) != 0) fail_io(path_.string(), "cannot flush its folder", errno);
 }
 
 void write_file(const std::filesystem::path& path, std::string_view text) {
@@ -83,30 +77,49 @@ std::string read_file(const std::filesystem::path& path) {
 
 AtomicFolder::AtomicFolder(const std::filesystem::path& path)
     : path_(path.has_filename() ? path : path.parent_path()), temporary_(temporary_name(path_)) {
-  if (std::filesystem::exists(std::filesystem::symlink_status(path_)))
-    fail_input(path_.string(), "exists already; choose another output or remove it first");
-  std::error_code code;
-  std::filesystem::create_directories(path_.has_parent_path() ? path_.parent_path() : ".", code);
-  std::filesystem::remove_all(temporary_, code);
-  if (::mkdir(temporary_.c_str(), 0755) != 0) fail_io(path_.string(), "cannot create", errno);
+  require_absent(path_);
+  remove_tree(temporary_);
+  make_folders(temporary_);
 }
 
 AtomicFolder::~AtomicFolder() {
-  std::error_code ignored;
-  if (!committed_) std::filesystem::remove_all(temporary_, ignored);
+  if (!committed_) remove_tree(temporary_);
 }
 
 void AtomicFolder::commit() {
-  // Plain rename would silently replace an empty folder; a few file systems know only plain rename.
-  int failed = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE);
-  if (failed && (errno == EINVAL || errno == ENOSYS)) {
-    errno = EEXIST;
-    failed = std::filesystem::exists(std::filesystem::symlink_status(path_)) ||
-             ::rename(temporary_.c_str(), path_.c_str()) != 0;
-  }
-  if (failed) fail_io(path_.string(), "cannot rename into place", errno);
+  rename_folder(temporary_, path_);
   committed_ = true;
-  sync_folder(path_.parent_path());
+}
+
+bool is_temporary(const std::filesystem::path& path) {
+  return path.filename().string().find(kTemporary) != std::string::npos;
+}
+
+void require_absent(const std::filesystem::path& path) {
+  if (std::filesystem::exists(std::filesystem::symlink_status(path)))
+    fail_input(path.string(), "exists already; choose another output or remove it first");
+}
+
+void make_folders(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) return;
+  if (path.has_parent_path()) make_folders(path.parent_path());
+  const bool made = file_system().make_folder(path) == 0;
+  if (!made && errno == EEXIST && std::filesystem::is_directory(path)) return;  // by another process, just now
+  if (!made || file_system().sync_folder(path.parent_path()) != 0) fail_io(path.string(), "cannot create", errno);
+}
+
+void rename_folder(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (file_system().rename_new(from, to) != 0 || file_system().sync_folder(to.parent_path()) != 0)
+    fail_io(to.string(), "cannot rename into place", errno);
+}
+
+void remove_tree(const std::filesystem::path& path) {
+  std::error_code failed;
+  if (std::filesystem::is_directory(std::filesystem::symlink_status(path, failed)))
+    for (auto entry = std::filesystem::directory_iterator(path, failed); !failed && entry != end(entry);
+         entry.increment(failed))
+      remove_tree(entry->path());
+  file_system().remove(path);
 }
 
 }  // namespace nearplane

@@ -52,4 +52,15 @@ class AtomicFolder {
   bool committed_ = false;
 };
 
+/// True for the name of a temporary file, which a process that was killed leaves behind.
+bool is_temporary(const std::filesystem::path& path);
+/// Error{bad_input} if something has the name `path`.
+void require_absent(const std::filesystem::path& path);
+/// Makes the folder, and those above it, if it is not there. Error{io}.
+void make_folders(const std::filesystem::path& path);
+/// Gives a folder its final name, durably. Error{io}, also if something has that name.
+void rename_folder(const std::filesystem::path& from, const std::filesystem::path& to);
+/// Removes a file, or a folder with all that is in it, if there is one; what cannot be removed stays.
+void remove_tree(const std::filesystem::path& path);
+
 }  // namespace nearplane

@@ -4,6 +4,9 @@
 
 #include <string_view>
 
+#include "expect_error.h"
+#include "temporary_folder.h"
+
 namespace nearplane {
 namespace {
 
@@ -24,6 +27,16 @@ TEST(Hash, SeesEveryFlippedBit) {
       EXPECT_NE(hash64(bytes(text)), before) << i;
       text[i] = static_cast<char>(text[i] ^ (1 << b));
     }
+}
+
+TEST(HashFile, IsThatOfAllItsBytes) {
+  TemporaryFolder folder;
+  for (const std::size_t size : {std::size_t{0}, std::size_t{5}, std::size_t{3'000'001}}) {
+    std::string text(size, 'x');
+    for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 31 >> 3);
+    EXPECT_EQ(hash_file(folder.write("file", text)), hash64_hex(std::as_bytes(std::span(text)))) << size;
+  }
+  expect_error(ErrorCode::io, {"none", "No such file"}, [&] { hash_file(folder.path() / "none"); });
 }
 
 }  // namespace

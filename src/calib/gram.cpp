@@ -18,8 +18,20 @@ constexpr std::int64_t kChunk = 4096;  // tokens of one f32 sum
     for (std::int64_t j = 0; j < x.cols; ++j)
       if (!std::isfinite(x(t, j)))
         throw Error(ErrorCode::numerical,
-                    fmt::format("input column {} is {} at calibration token {}", j, x(t, j), first_token + t), where);
-  throw Error(ErrorCode::numerical, "the Gram matrix of finite inputs overflows f32", where);
+                    fmt::format("input column {} is {} at calibration token {}: the model itself does not compute with "
+                                "finite numbers up to this layer",
+                                j, x(t, j), first_token + t),
+                    where);
+  std::int64_t token = 0, column = 0;
+  for (std::int64_t t = 0; t < x.rows; ++t)
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      if (std::abs(x(t, j)) > std::abs(x(token, column))) token = t, column = j;
+  throw Error(
+      ErrorCode::numerical,
+      fmt::format("the Gram matrix of finite inputs overflows f32: input column {} is {} at calibration token {}; "
+                  "the model's weights before this layer are far too large",
+                  column, x(token, column), first_token + token),
+      where);
 }
 
 }  // namespace

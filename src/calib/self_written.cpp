@@ -12,11 +12,6 @@ namespace {
 constexpr std::int64_t kTextLength = 512;  // a text of one go; later tokens would only repeat its topic
 constexpr std::int64_t kCacheBytes = std::int64_t{768} << 20;  // keys and values of all texts written at a time
 
-std::int64_t texts_at_a_time(const ModelConfig& config, std::int64_t length) {
-  const auto cache = 2 * 4 * length * config.layers * config.kv_heads * config.head_dim;
-  return std::clamp<std::int64_t>(kCacheBytes / cache, 1, 64);
-}
-
 // Writes texts [first, first + count), each of `length` tokens, into `texts`. Every text has a generator of its own, so
 // the result does not depend on how many are written at a time.
 void write_texts(const Network& network, const std::vector<Block>& blocks, const Head& head, std::uint64_t seed,
@@ -47,27 +42,41 @@ void write_texts(const Network& network, const std::vector<Block>& blocks, const
 
 }  // namespace
 
+WritingPlan writing_plan(const ModelConfig& config, const CalibrationOptions& options) {
+  WritingPlan plan;
+  plan.length = std::min(options.length, kTextLength);
+  plan.texts = options.samples * ((options.length + plan.length - 1) / plan.length);
+  const auto cache = 2 * 4 * plan.length * config.layers * config.kv_heads * config.head_dim;
+  plan.at_a_time = std::min(plan.texts, std::clamp<std::int64_t>(kCacheBytes / cache, 1, 64));
+  plan.cache_bytes = plan.at_a_time * cache;
+  return plan;
+}
+
 std::vector<Window> write_windows(const Network& network, const CalibrationOptions& options, Compute compute,
-                                  Observer& observer) {
+                                  Observer& observer, std::vector<Window> texts,
+                                  const std::function<void(std::int64_t, std::span<const Window>)>& keep) {
   const auto& config = network.config();
   if (!config.bos_token && config.eos_tokens.empty())
     fail_input("calibration", "the model names no beginning- or end-of-text token to start its own text from");
+  const auto [total, length, step, unused] = writing_plan(config, options);
+  const auto known = std::ssize(texts), per_window = total / options.samples;
   std::vector<Block> blocks;
-  for (std::int64_t i = 0; i < config.layers; ++i) blocks.push_back(load_block(*network.weights, i, compute));
-  const Head head = load_head(*network.weights, compute);
-
-  const auto length = std::min(options.length, kTextLength);
-  const auto per_window = (options.length + length - 1) / length;
-  std::vector<Window> texts(static_cast<std::size_t>(options.samples * per_window));
-  const auto step = texts_at_a_time(config, length);
+  Head head;
+  if (known < total) {
+    for (std::int64_t i = 0; i < config.layers; ++i) blocks.push_back(load_block(*network.weights, i, compute));
+    head = load_head(*network.weights, compute);
+  }
+  texts.resize(static_cast<std::size_t>(total));
   Stopwatch watch;
-  for (std::int64_t first = 0; first < std::ssize(texts); first += step) {
+  for (std::int64_t first = known; first < total; first += step) {
     if (observer.cancelled()) throw Error(ErrorCode::cancelled, "stopped while writing calibration text");
-    const auto count = std::min(step, std::ssize(texts) - first);
-    write_texts(network, blocks, head, options.seed, first, std::span(texts).subspan(first, count), length);
+    const auto count = std::min(step, total - first);
+    const auto batch = std::span(texts).subspan(first, count);
+    write_texts(network, blocks, head, options.seed, first, batch, length);
+    if (keep) keep(first, batch);
     const auto done = first + count;
-    observer.on_progress({"write calibration text", fmt::format("{} texts of {} tokens", done, length), done,
-                          std::ssize(texts), -1, watch.seconds() / done * (std::ssize(texts) - done),
+    observer.on_progress({"write calibration text", fmt::format("{} texts of {} tokens", done, length), done, total, -1,
+                          watch.seconds() / static_cast<double>(done - known) * static_cast<double>(total - done),
                           resident_bytes()});
   }
   trim_memory();

@@ -15,6 +15,12 @@ const StoredTensor& TensorFile::get(const std::string& name) const {
   return *tensor;
 }
 
+std::vector<std::filesystem::path> TensorFile::files() const {
+  std::vector<std::filesystem::path> out;
+  for (const auto& file : files_) out.push_back(file->path());
+  return out;
+}
+
 void TensorFile::release(const StoredTensor& tensor) const {
   for (const auto& file : files_)
     if (file->path().string() == tensor.file) file->release(tensor.bytes);

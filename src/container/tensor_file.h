@@ -44,6 +44,8 @@ class TensorFile {
   /// Key-value metadata of the container: GGUF's (arrays become JSON arrays) or safetensors' __metadata__.
   const Json& metadata() const { return metadata_; }
   const std::filesystem::path& path() const { return path_; }
+  /// The files the tensors are in.
+  std::vector<std::filesystem::path> files() const;
   /// Gives the pages of a tensor back to the system until they are read again.
   void release(const StoredTensor& tensor) const;
 

@@ -160,6 +160,7 @@ TEST_F(ExportTest, RefusesWhatGptqCannotHold) {
 
 TEST_F(ExportTest, RefusesEntropyCodedLayersByName) {
   const QuantizedTensor coded = random_coded(16, 32, 4, true, 1);
+  fs::create_directory(store);
   StoreWriter writer(store);
   writer.write_part("p", {{"model.layers.0.self_attn.q_proj", &coded}}, {});
   writer.write_text("config.json", "{}");

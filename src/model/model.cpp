@@ -52,6 +52,13 @@ std::vector<std::filesystem::path> side_files_in(const std::filesystem::path& fo
   return out;
 }
 
+std::vector<std::filesystem::path> Model::files() const {
+  auto out = file_->files();
+  if (gguf_metadata_.is_null()) out.push_back(path_ / "config.json");
+  out.insert(out.end(), side_files_.begin(), side_files_.end());
+  return out;
+}
+
 struct ModelBuilder {
   Model model;
 

@@ -75,6 +75,8 @@ class Model {
   const Json& hf_config() const { return hf_config_; }
   /// side_files_in the Hugging Face folder; empty for a GGUF: see gguf_metadata.
   const std::vector<std::filesystem::path>& side_files() const { return side_files_; }
+  /// Every file that says what the model is: tensors, config.json, side files.
+  std::vector<std::filesystem::path> files() const;
   /// Metadata of the GGUF file; null for a Hugging Face folder.
   const Json& gguf_metadata() const { return gguf_metadata_; }
 

@@ -22,10 +22,11 @@ std::int64_t linear_count(const ModelConfig& config) { return config.layers * st
 class Meter {
  public:
   Meter(Observer& observer, std::int64_t total) : observer_(observer), total_(total) {}
+  void known(std::int64_t layers) { done_ += layers, known_ += layers; }
   void finished(const LayerRecord& record) {
     ++done_;
     observer_.on_progress({"quantize", record.name, done_, total_, record.error,
-                           watch_.seconds() / done_ * (total_ - done_), resident_bytes()});
+                           watch_.seconds() / (done_ - known_) * (total_ - done_), resident_bytes()});
     if (record.repairs > 0)
       observer_.on_message(Severity::warning,
                            fmt::format("{}: damping raised to {:.2g} before the Gram matrix could be "
@@ -37,7 +38,7 @@ class Meter {
  private:
   Observer& observer_;
   Stopwatch watch_;
-  std::int64_t total_, done_ = 0;
+  std::int64_t total_, done_ = 0, known_ = 0;
 };
 
 // Decodes a layer, has it quantized by `quantize(w, where)`, and completes its record.
@@ -134,28 +135,64 @@ class StageSolver {
   std::int64_t tokens_ = 0;  // of the stage
 };
 
+// The parts of a pass that do not depend on how a block is quantized.
+BlockPass pass_into(const BlockSink& sink, const BitPlan& bits, std::int64_t blocks, Meter& meter) {
+  BlockPass pass{.name = "block", .blocks = blocks, .begin = {}, .known = {}, .work = {}};
+  pass.known = [&](std::int64_t block, const Json& outcome) {
+    const auto layers = sink.known(block, outcome);
+    meter.known(std::ssize(layers));
+    if (bits.slope)
+      for (const auto& layer : layers) bits.slope->skip(layer.bits_per_weight);
+  };
+  return pass;
+}
+
 }  // namespace
 
 void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
-                         const QuantizeOptions& options, const BitPlan& bits, Observer& observer,
-                         const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done) {
+                         const QuantizeOptions& options, const BitPlan& bits, Journal& journal, Observer& observer,
+                         const BlockSink& sink) {
   Meter meter(observer, linear_count(model->config()));
-  StageWalk walk(model, windows, options.arithmetic, options.drift.wanted(), observer);
   StageSolver solver(model, options, bits, meter);
-  for (std::int64_t i = 0; i < model->config().layers; ++i) {
+  auto pass = pass_into(sink, bits, model->config().layers, meter);
+  pass.begin = [&] {
+    return std::make_unique<StageWalk>(model, windows, options.arithmetic, options.drift.wanted(), observer);
+  };
+  pass.work = [&](std::int64_t i, StageWalk* walk) {
     std::vector<FinishedLayer> layers;
-    walk.next_block([&](Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram* drift) {
+    walk->next_block([&](Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram* drift) {
       solver.solve(block, kinds, gram, drift, layers);
     });
-    done(i, layers);
+    auto outcome = sink.done(i, layers);
     trim_memory();
-  }
+    return outcome;
+  };
+  pass_over_blocks(journal, pass);
 }
 
-void quantize_plain(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, Observer& observer,
-                    const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done) {
+BlockTrial try_block(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
+                     const QuantizeOptions& options, Observer& observer) {
+  BlockTrial trial;
+  const Stopwatch whole;
+  Meter meter(observer, std::ssize(kLinearKinds));
+  const BitPlan bits;
+  StageSolver solver(model, options, bits, meter);
+  StageWalk walk(model, windows, options.arithmetic, options.drift.wanted(), observer);
+  walk.next_block([&](Block& block, StageWalk::Kinds kinds, const Gram& gram, const DriftGram* drift) {
+    const Stopwatch solving;
+    solver.solve(block, kinds, gram, drift, trial.layers);
+    trial.solve_seconds += solving.seconds();
+  });
+  trial.seconds = whole.seconds();
+  return trial;
+}
+
+void quantize_plain(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, Journal& journal,
+                    Observer& observer, const BlockSink& sink) {
   Meter meter(observer, linear_count(model->config()));
-  for (std::int64_t i = 0; i < model->config().layers; ++i) {
+  const BitPlan bits;
+  auto pass = pass_into(sink, bits, model->config().layers, meter);
+  pass.work = [&](std::int64_t i, StageWalk*) {
     std::vector<FinishedLayer> layers;
     for (const auto kind : kLinearKinds) {
       layers.push_back(finish(*model, i, kind, [&](const Matrix<float>& w, const std::string& where) {
@@ -163,8 +200,9 @@ void quantize_plain(const std::shared_ptr<const Model>& model, const QuantizeOpt
       }));
       meter.finished(layers.back().record);
     }
-    done(i, layers);
-  }
+    return sink.done(i, layers);
+  };
+  pass_over_blocks(journal, pass);
 }
 
 }  // namespace nearplane

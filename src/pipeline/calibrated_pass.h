@@ -1,6 +1,6 @@
 // One pass over the calibration tokens that quantizes every block on the way: the inputs of a stage come from
-// everything before it already quantized. Memory: that of pipeline/stage_walk.h and one f32 weight matrix (with drift
-// correction, a few).
+// everything before it already quantized; a block that a run before finished is taken from the journal. Memory: that of
+// pipeline/stage_walk.h and one f32 weight matrix (with drift correction, a few).
 #pragma once
 
 #include <functional>
@@ -13,6 +13,7 @@
 #include "calib/windows.h"
 #include "model/model.h"
 #include "nearplane/quantize.h"
+#include "pipeline/block_pass.h"
 #include "pipeline/mixing.h"
 #include "pipeline/shared_slope.h"
 #include "qtensor/quantized_tensor.h"
@@ -31,13 +32,28 @@ struct BitPlan {
   std::unique_ptr<SharedSlope> slope;      // of coded layers
 };
 
-/// Calls `done(block, layers)` after each block, in order, layers in the order of LinearKind.
+/// What becomes of each block, in order.
+struct BlockSink {
+  /// Just quantized; layers in the order of LinearKind. Returns what known() needs.
+  std::function<Json(std::int64_t block, std::vector<FinishedLayer>& layers)> done;
+  /// Finished by a run before. Returns the records of its layers.
+  std::function<std::vector<LayerRecord>(std::int64_t block, const Json& outcome)> known;
+};
+
 void quantize_calibrated(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
-                         const QuantizeOptions& options, const BitPlan& bits, Observer& observer,
-                         const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done);
+                         const QuantizeOptions& options, const BitPlan& bits, Journal& journal, Observer& observer,
+                         const BlockSink& sink);
 
 /// The same without calibration, for methods that need no Gram matrix.
-void quantize_plain(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, Observer& observer,
-                    const std::function<void(std::int64_t, std::vector<FinishedLayer>&)>& done);
+void quantize_plain(const std::shared_ptr<const Model>& model, const QuantizeOptions& options, Journal& journal,
+                    Observer& observer, const BlockSink& sink);
+
+/// The first block, quantized from these windows and thrown away: to see what a block takes.
+struct BlockTrial {
+  std::vector<FinishedLayer> layers;
+  double seconds = 0, solve_seconds = 0;  // of all; of what does not grow with the tokens
+};
+BlockTrial try_block(const std::shared_ptr<const Model>& model, std::span<const Window> windows,
+                     const QuantizeOptions& options, Observer& observer);
 
 }  // namespace nearplane

@@ -74,6 +74,19 @@ Curve try_bits(const LayerAhead& layer, const std::vector<double>& f, GridOption
   return curve;
 }
 
+Json json_of(const Curve& curve) {
+  Json bytes = Json::array(), cost = Json::array();
+  for (const auto& choice : curve.choices) bytes.push_back(choice.bytes), cost.push_back(choice.cost);
+  return {{"name", curve.name}, {"weights", curve.weights}, {"bytes", bytes}, {"cost", cost}};
+}
+
+Curve curve_of(const Json& json) {
+  Curve curve{.name = json.at("name"), .weights = json.at("weights"), .choices = {}};
+  for (std::size_t b = 0; b < kBits.size(); ++b)
+    curve.choices[b] = {.bits = kBits[b], .bytes = json.at("bytes").at(b), .cost = json.at("cost").at(b)};
+  return curve;
+}
+
 std::vector<BitChoice> sum_of(const std::vector<Curve>& unit) {
   std::vector<BitChoice> out(kBits.size());
   for (const auto& curve : unit)
@@ -89,12 +102,18 @@ std::vector<BitChoice> sum_of(const std::vector<Curve>& unit) {
 
 std::map<std::string, LayerBits> mix_bits(const std::shared_ptr<const Model>& model, const Network& network,
                                           std::span<const Window> windows, const QuantizeOptions& options,
-                                          Observer& observer) {
+                                          Journal& journal, Observer& observer) {
+  const auto ahead = look_ahead(model, network, windows, options, journal, observer,
+                                [&](const LayerAhead& layer, const std::vector<double>& f) {
+                                  auto curve = json_of(try_bits(layer, f, options.grid));
+                                  curve["opens_unit"] = layer.opens_stage || options.mix_apart;
+                                  return curve;
+                                });
   std::vector<std::vector<Curve>> units;
-  look_ahead(model, network, windows, options, observer, [&](const LayerAhead& layer, const std::vector<double>& f) {
-    if (layer.opens_stage || options.mix_apart) units.emplace_back();
-    units.back().push_back(try_bits(layer, f, options.grid));
-  });
+  for (const auto& layer : ahead.layers) {
+    if (layer.at("opens_unit")) units.emplace_back();
+    units.back().push_back(curve_of(layer));
+  }
   std::vector<std::vector<BitChoice>> choices;
   double weights = 0, least = 0, most = 0;
   for (const auto& unit : units) {

@@ -13,6 +13,7 @@
 #include "calib/windows.h"
 #include "model/model.h"
 #include "nearplane/quantize.h"
+#include "pipeline/journal.h"
 #include "runtime/network.h"
 
 namespace nearplane {
@@ -22,9 +23,9 @@ struct LayerBits {
   double predicted_kl = 0;  // nats per token, of this layer alone
 };
 
-/// By linear_name. Error{bad_input} if options.mix is outside what 2 to 8 bits reach; else those of the passes.
+/// By linear_name. Error{bad_input} if options.mix is outside what 2 to 8 bits reach; else those of look_ahead.
 std::map<std::string, LayerBits> mix_bits(const std::shared_ptr<const Model>& model, const Network& network,
                                           std::span<const Window> windows, const QuantizeOptions& options,
-                                          Observer& observer);
+                                          Journal& journal, Observer& observer);
 
 }  // namespace nearplane

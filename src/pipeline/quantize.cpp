@@ -1,72 +1,29 @@
-// The main job: open the model, get calibration windows, pass over the blocks, write the store.
+// The main job: open the model, get calibration windows, pass over the blocks, write the store; or go on with a job
+// that an earlier call did not finish.
 #include "nearplane/quantize.h"
 
 #include <deque>
 
 #include "base/atomic_file.h"
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/process.h"
 #include "base/threads.h"
 #include "calib/self_written.h"
+#include "nearplane/machine.h"
 #include "pipeline/calibrated_pass.h"
+#include "pipeline/journal.h"
 #include "pipeline/mixing.h"
+#include "pipeline/options.h"
 #include "pipeline/record.h"
 #include "qtensor/store.h"
-#include "quant/quantize_coded.h"
 #include "quant/quantize_embedding.h"
-#include "quant/quantize_sparse.h"
 #include "runtime/network.h"
 
 namespace nearplane {
 namespace {
 
-void check_options(const QuantizeOptions& options) {
-  if (options.arithmetic != Arithmetic::f32 && options.arithmetic != Arithmetic::bf16)
-    fail_input("arithmetic", "calibration takes f32 or bf16");
-  const auto& grid = options.grid;
-  if (grid.group < 0) fail_input("group", "{} is negative (0 = one scale per row)", grid.group);
-  if (!(grid.damping > 0) || grid.damping > 1) fail_input("damping", "{} is outside (0, 1]", grid.damping);
-  if (grid.method == Method::ssqr)
-    check_sparse(grid, "options");
-  else
-    is_coded(grid.method) ? check_coded(grid, "options") : check_search(grid, "options");
-  if (!(options.drift.strength >= 0) || options.drift.strength > 1)
-    fail_input("drift", "a strength of {} is outside [0, 1]", options.drift.strength);
-  if (!(options.mix >= 0) || options.mix > 16) fail_input("mix", "{} bits per weight are no target", options.mix);
-  if (options.mix > 0 && !is_linear(grid.method))
-    fail_input("mix", "chooses bits of integer codes; all other methods take --bits");
-  if (options.slope && !is_coded(grid.method))
-    fail_input("slope", "shares the bits of entropy-coded methods; integer codes take --mix");
-  if (options.embedding_bits != 0 && options.embedding_bits != 8)
-    fail_input("embedding-bits", "{} is neither 8 nor 0 (kept as they are)", options.embedding_bits);
-  const auto& calibration = options.calibration;
-  if (calibration.samples < 1) fail_input("samples", "{} windows are none", calibration.samples);
-  if (calibration.length < 2) fail_input("length", "a window of {} tokens is too short", calibration.length);
-}
-
-bool needs_calibration(const QuantizeOptions& options) {
-  return options.grid.method != Method::rounding || options.grid.scales != ScaleSearch::minmax ||
-         options.drift.wanted() || options.mix > 0;
-}
-
-// Groups must divide every layer's inputs: found before the work starts, not at layer 6.
-void check_groups(const ModelConfig& config, const GridOptions& grid) {
-  for (const auto kind : kLinearKinds) {
-    const auto cols = linear_shape(config, kind)[1];
-    if (grid.group > 0 && (is_linear(grid.method) || grid.method == Method::spqr) && cols % grid.group != 0)
-      fail_input("group", "groups of {} do not divide the {} inputs of {}", grid.group, cols, linear_name(0, kind));
-  }
-}
-
-std::vector<Window> windows_for(const Network& network, const QuantizeOptions& options, Observer& observer) {
-  const auto& calibration = options.calibration;
-  const auto& config = network.config();
-  if (config.max_position > 0 && calibration.length > config.max_position)
-    fail_input("length", "windows of {} tokens exceed the model's context of {}", calibration.length,
-               config.max_position);
-  if (calibration.files.empty()) return write_windows(network, calibration, compute_of(options.arithmetic), observer);
-  return calibration_windows(calibration, *network.tokenizer, observer);
-}
+constexpr int kRunVersion = 1;  // goes up when a new version of this program would quantize to other bytes
 
 void write_side_files(const Model& model, StoreWriter& store) {
   store.write_text("config.json", model.hf_config().dump(2) + "\n");
@@ -89,8 +46,8 @@ QuantizedEmbedding round_embedding(const Model& model, const std::string& name) 
 }
 
 // Everything but the layers of the blocks: embedding and head in codes or as the source has them. Vectors are stored as
-// f32: a few kilobytes, and the row order of GGUF's q/k biases is undone on the way.
-std::vector<EmbeddingRecord> write_rest(const Model& model, bool codes, StoreWriter& store) {
+// f32: a few kilobytes, and the row order of GGUF's q/k biases is undone on the way. Returns the part and its records.
+Json write_rest(const Model& model, bool codes, StoreWriter& store) {
   std::vector<EmbeddingRecord> records;
   std::deque<QuantizedTensor> tables;  // that `quantized` points to
   std::vector<std::pair<std::string, const QuantizedTensor*>> quantized;
@@ -112,8 +69,173 @@ std::vector<EmbeddingRecord> write_rest(const Model& model, bool codes, StoreWri
       kept.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
     }
   }
-  store.write_part("rest", quantized, kept);
-  return records;
+  auto part = store.write_part("rest", quantized, kept);
+  for (const auto& tensor : kept) model.release(tensor.name);
+  return {{"part", std::move(part)}, {"embeddings", embeddings_json(records)}};
+}
+
+// All that the bytes of the store depend on but the calibration text, which is looked for later.
+Json run_of(const Model& model, const QuantizeOptions& options) {
+  Json run{{"version", kRunVersion}, {"vectors", vector_target()}};
+  run.update(options_json(options));
+  for (const auto& file : model.files()) run["hash"][file.filename().string()] = hash_file(file);
+  return run;
+}
+
+class Job {
+ public:
+  Job(const std::filesystem::path& model_path, std::shared_ptr<const Model> model, const QuantizeOptions& options,
+      Journal& journal, Observer& observer)
+      : model_path_(model_path),
+        model_(std::move(model)),
+        options_(options),
+        journal_(journal),
+        observer_(observer),
+        store_(journal.store()) {}
+
+  QuantizeResult run() {
+    rest();  // first: it may be refused
+    const BlockSink sink{[&](auto block, auto& layers) { return keep(block, layers); },
+                         [&](auto, const Json& outcome) { return take(outcome); }};
+    if (needs_calibration(options_)) {
+      const auto network = open_network(model_path_);
+      const auto windows = windows_for(network);
+      for (const auto& window : windows) result_.calibration_tokens += std::ssize(window);
+      BitPlan bits;
+      if (options_.mix > 0) bits.mixed = mix_bits(model_, network, windows, options_, journal_, observer_);
+      if (options_.slope)
+        bits.slope = std::make_unique<SharedSlope>(model_, network, windows, options_, journal_, observer_);
+      quantize_calibrated(model_, windows, options_, bits, journal_, observer_, sink);
+    } else {
+      quantize_plain(model_, options_, journal_, observer_, sink);
+    }
+    write_side_files(*model_, store_);
+    measure(result_);
+    store_.write_text("record.json", record_json(model_path_, options_, result_).dump(2) + "\n");
+    store_.finish({{"model", model_path_.filename().string()},
+                   {"weights", result_.weights},
+                   {"stored_bytes", result_.stored_bytes},
+                   {"bits_per_weight", result_.bits_per_weight()}});
+    journal_.finish();
+    return result_;
+  }
+
+ private:
+  void rest() {
+    auto known = journal_.find("rest");
+    if (known)
+      store_.take_part(known->at("part"));
+    else
+      journal_.put("rest", *(known = write_rest(*model_, options_.embedding_bits > 0, store_)));
+    result_.embeddings = embeddings_of_record(*known, journal_.folder().string());
+  }
+
+  std::vector<Window> windows_for(const Network& network) {
+    check_length(network.config(), options_.calibration);
+    if (options_.calibration.files.empty()) return own_windows(network);
+    check_texts();
+    return calibration_windows(options_.calibration, *network.tokenizer, observer_);
+  }
+
+  // The calibration texts are those that the run before read.
+  void check_texts() {
+    std::vector<std::string> hashes;
+    for (const auto& file : options_.calibration.files) hashes.push_back(hash_file(file));
+    const auto known = journal_.find("texts");
+    if (!known) return journal_.put("texts", hashes);
+    for (std::size_t i = 0; i < hashes.size(); ++i)
+      if (known->at(i) != hashes[i])
+        fail_input(options_.calibration.files[i].string(),
+                   "is not the text that the unfinished run in {} has read; --restart discards that run",
+                   journal_.folder().string());
+  }
+
+  std::vector<Window> own_windows(const Network& network) {
+    const auto item = [](std::size_t first) { return fmt::format("text-{:05}", first); };
+    std::vector<Window> texts;
+    while (const auto known = journal_.find(item(texts.size())))
+      for (const auto& text : *known) texts.push_back(text);
+    return write_windows(network, options_.calibration, compute_of(options_.arithmetic), observer_, std::move(texts),
+                         [&](std::int64_t first, std::span<const Window> written) {
+                           journal_.put(item(static_cast<std::size_t>(first)),
+                                        std::vector(written.begin(), written.end()));
+                         });
+  }
+
+  // A block that was just quantized.
+  Json keep(std::int64_t block, const std::vector<FinishedLayer>& layers) {
+    std::vector<std::pair<std::string, const QuantizedTensor*>> tensors;
+    QuantizeResult here;
+    for (const auto& layer : layers) {
+      tensors.emplace_back(layer.record.name, layer.tensor.get());
+      here.weights += layer.tensor->rows() * layer.tensor->cols();
+      here.stored_bytes += layer.tensor->stored_bytes();
+      here.layers.push_back(layer.record);
+    }
+    add(here);
+    measure(here);
+    return {{"part", store_.write_part(fmt::format("block-{:05}", block), tensors, {})},
+            {"weights", here.weights},
+            {"stored_bytes", here.stored_bytes},
+            {"layers", layers_json(here.layers)},
+            {"seconds", here.seconds},
+            {"peak_memory", here.peak_memory}};
+  }
+
+  // A block that a run before has finished.
+  std::vector<LayerRecord> take(const Json& outcome) {
+    const auto where = journal_.folder().string();
+    QuantizeResult here;
+    here.weights = json_get<std::int64_t>(outcome, "weights", where);
+    here.stored_bytes = json_get<std::int64_t>(outcome, "stored_bytes", where);
+    here.layers = layers_of_record(outcome, where);
+    seconds_before_ = json_get<double>(outcome, "seconds", where);
+    peak_before_ = std::max(peak_before_, json_get<std::int64_t>(outcome, "peak_memory", where));
+    store_.take_part(outcome.at("part"));
+    add(here);
+    return here.layers;
+  }
+
+  void add(const QuantizeResult& block) {
+    result_.weights += block.weights;
+    result_.stored_bytes += block.stored_bytes;
+    for (const auto& layer : block.layers) {
+      if (layer.predicted_kl >= 0) result_.predicted_kl = std::max(result_.predicted_kl, 0.0) + layer.predicted_kl;
+      result_.layers.push_back(layer);
+    }
+  }
+
+  void measure(QuantizeResult& result) const {
+    result.seconds = seconds_before_ + watch_.seconds();
+    result.peak_memory = std::max(peak_before_, peak_resident_bytes());
+  }
+
+  const std::filesystem::path& model_path_;
+  std::shared_ptr<const Model> model_;
+  const QuantizeOptions& options_;
+  Journal& journal_;
+  Observer& observer_;
+  StoreWriter store_;
+  QuantizeResult result_;
+  Stopwatch watch_;
+  double seconds_before_ = 0;  // of the runs before, to their last finished block
+  std::int64_t peak_before_ = 0;
+};
+
+// Whoever stops a run, or a disk that fails it, leaves its work to go on with; what is wrong with the input would be
+// again.
+bool may_go_on(const Error& error, const Journal& journal) {
+  return error.code() == ErrorCode::cancelled ||
+         (error.code() == ErrorCode::io && error.where().starts_with(journal.output().string()));
+}
+
+[[noreturn]] void say_how_to_go_on(const Error& error, const Journal& journal) {
+  std::string what = error.what();
+  if (!error.where().empty()) what = what.substr(error.where().size() + 2);
+  throw Error(error.code(),
+              fmt::format("{}; what is finished is kept in {}: the same call goes on from there, --restart begins anew",
+                          what, journal.folder().string()),
+              error.where());
 }
 
 }  // namespace
@@ -122,47 +244,25 @@ QuantizeResult quantize(const std::filesystem::path& model_path, const std::file
                         const QuantizeOptions& options, Observer& observer) {
   check_options(options);
   set_thread_count(options.threads);
-  Stopwatch watch;
   if (Store::is_store(model_path))
     fail_input(model_path.string(), "is a store: its layers are quantized already; quantize the original model");
   const auto model = std::make_shared<const Model>(Model::open(model_path));
   check_groups(model->config(), options.grid);
-  StoreWriter store(store_path);
-
-  QuantizeResult result;
-  result.embeddings = write_rest(*model, options.embedding_bits > 0, store);  // first: it may be refused
-  const auto keep = [&](std::int64_t block, std::vector<FinishedLayer>& layers) {
-    std::vector<std::pair<std::string, const QuantizedTensor*>> tensors;
-    for (auto& layer : layers) {
-      tensors.emplace_back(layer.record.name, layer.tensor.get());
-      result.weights += layer.tensor->rows() * layer.tensor->cols();
-      result.stored_bytes += layer.tensor->stored_bytes();
-      if (layer.record.predicted_kl >= 0)
-        result.predicted_kl = std::max(result.predicted_kl, 0.0) + layer.record.predicted_kl;
-      result.layers.push_back(layer.record);
-    }
-    store.write_part(fmt::format("block-{:05}", block), tensors, {});
-  };
-  if (needs_calibration(options)) {
-    const auto network = open_network(model_path);
-    const auto windows = windows_for(network, options, observer);
-    for (const auto& window : windows) result.calibration_tokens += std::ssize(window);
-    BitPlan bits;
-    if (options.mix > 0) bits.mixed = mix_bits(model, network, windows, options, observer);
-    if (options.slope) bits.slope = std::make_unique<SharedSlope>(model, network, windows, options, observer);
-    quantize_calibrated(model, windows, options, bits, observer, keep);
-  } else {
-    quantize_plain(model, options, observer, keep);
+  Journal journal(store_path, run_of(*model, options), options.restart);
+  if (journal.complete()) {
+    journal.finish();
+    const auto record = store_path / "record.json";
+    return result_of_record(read_json(record), record.string());
   }
-  write_side_files(*model, store);
-  result.seconds = watch.seconds();
-  result.peak_memory = peak_resident_bytes();
-  store.write_text("record.json", record_json(model_path, options, result).dump(2) + "\n");
-  store.finish({{"model", model_path.filename().string()},
-                {"weights", result.weights},
-                {"stored_bytes", result.stored_bytes},
-                {"bits_per_weight", result.bits_per_weight()}});
-  return result;
+  if (journal.resumed())
+    observer.on_message(Severity::info, fmt::format("going on with the run in {}", journal.folder().string()));
+  try {
+    return Job(model_path, model, options, journal, observer).run();
+  } catch (const Error& error) {
+    if (may_go_on(error, journal)) say_how_to_go_on(error, journal);
+    if (!journal.resumed()) journal.discard();
+    throw;
+  }
 }
 
 }  // namespace nearplane

@@ -19,6 +19,12 @@ const char* name_of(const Names& names, Enum value) {
   return names.at(static_cast<std::size_t>(value));
 }
 
+Json massive_json(const std::vector<MassiveColumn>& columns) {
+  Json out = Json::array();
+  for (const auto& column : columns) out.push_back({{"column", column.column}, {"times", column.times}});
+  return out;
+}
+
 Json layer_json(const LayerRecord& layer) {
   return {{"name", layer.name},
           {"rows", layer.rows},
@@ -33,6 +39,8 @@ Json layer_json(const LayerRecord& layer) {
           {"damping", layer.damping},
           {"repairs", layer.repairs},
           {"dead_columns", layer.dead_columns},
+          {"dead", layer.dead},
+          {"massive", massive_json(layer.massive)},
           {"certificate", layer.certificate},
           {"drift_explained", layer.drift_explained},
           {"drift_strength", layer.drift_strength},
@@ -54,17 +62,24 @@ Json drift_json(const DriftOptions& drift) { return drift.fitted ? Json("fitted"
 
 }  // namespace
 
-Json record_json(const std::filesystem::path& model, const QuantizeOptions& options, const QuantizeResult& result) {
+Json layers_json(const std::vector<LayerRecord>& layers) {
+  Json out = Json::array();
+  for (const auto& layer : layers) out.push_back(layer_json(layer));
+  return out;
+}
+
+Json embeddings_json(const std::vector<EmbeddingRecord>& embeddings) {
+  Json out = Json::array();
+  for (const auto& embedding : embeddings) out.push_back(embedding_json(embedding));
+  return out;
+}
+
+Json options_json(const QuantizeOptions& options) {
   const auto& grid = options.grid;
   const auto& calibration = options.calibration;
   Json files = Json::array();
   for (const auto& file : calibration.files) files.push_back(file.string());
-  Json layers = Json::array();
-  for (const auto& layer : result.layers) layers.push_back(layer_json(layer));
-  Json embeddings = Json::array();
-  for (const auto& embedding : result.embeddings) embeddings.push_back(embedding_json(embedding));
-  return {{"model", model.string()},
-          {"grid",
+  return {{"grid",
            {{"bits", grid.bits},
             {"group", grid.group},
             {"symmetric", grid.symmetric},
@@ -81,22 +96,41 @@ Json record_json(const std::filesystem::path& model, const QuantizeOptions& opti
            {{"files", files},
             {"samples", calibration.samples},
             {"length", calibration.length},
-            {"seed", calibration.seed},
-            {"tokens", result.calibration_tokens}}},
+            {"seed", calibration.seed}}},
           {"drift", drift_json(options.drift)},
           {"mix", options.mix},
           {"mix_apart", options.mix_apart},
           {"slope", options.slope},
           {"embedding_bits", options.embedding_bits},
-          {"predicted_kl", result.predicted_kl},
-          {"arithmetic", name_of(kArithmetics, options.arithmetic)},
-          {"weights", result.weights},
-          {"stored_bytes", result.stored_bytes},
-          {"bits_per_weight", result.bits_per_weight()},
-          {"seconds", result.seconds},
-          {"peak_memory", result.peak_memory},
-          {"embeddings", embeddings},
-          {"layers", layers}};
+          {"arithmetic", name_of(kArithmetics, options.arithmetic)}};
+}
+
+Json record_json(const std::filesystem::path& model, const QuantizeOptions& options, const QuantizeResult& result) {
+  Json record{{"model", model.string()}};
+  record.update(options_json(options));
+  record["calibration"]["tokens"] = result.calibration_tokens;
+  record["predicted_kl"] = result.predicted_kl;
+  record["weights"] = result.weights;
+  record["stored_bytes"] = result.stored_bytes;
+  record["bits_per_weight"] = result.bits_per_weight();
+  record["seconds"] = result.seconds;
+  record["peak_memory"] = result.peak_memory;
+  record["embeddings"] = embeddings_json(result.embeddings);
+  record["layers"] = layers_json(result.layers);
+  return record;
+}
+
+QuantizeResult result_of_record(const Json& record, const std::string& where) {
+  QuantizeResult result;
+  result.layers = layers_of_record(record, where);
+  result.embeddings = embeddings_of_record(record, where);
+  result.weights = json_get<std::int64_t>(record, "weights", where);
+  result.stored_bytes = json_get<std::int64_t>(record, "stored_bytes", where);
+  result.calibration_tokens = json_get<std::int64_t>(record.at("calibration"), "tokens", where);
+  result.predicted_kl = json_get<double>(record, "predicted_kl", where);
+  result.seconds = json_get<double>(record, "seconds", where);
+  result.peak_memory = json_get<std::int64_t>(record, "peak_memory", where);
+  return result;
 }
 
 std::vector<LayerRecord> layers_of_record(const Json& record, const std::string& where) {
@@ -115,6 +149,12 @@ std::vector<LayerRecord> layers_of_record(const Json& record, const std::string&
     layer.clipped_share = number("clipped_share"), layer.damping = number("damping");
     layer.repairs = static_cast<int>(whole("repairs"));
     layer.dead_columns = whole("dead_columns");
+    if (item.contains("massive")) {
+      layer.dead = json_get<std::vector<std::int64_t>>(item, "dead", where);
+      for (const auto& column : item["massive"])
+        layer.massive.push_back(
+            {json_get<std::int64_t>(column, "column", where), json_get<double>(column, "times", where)});
+    }
     if (item.contains("output_error")) {  // nor these
       layer.bits = static_cast<int>(whole("bits")), layer.predicted_kl = number("predicted_kl");
       layer.drift_explained = number("drift_explained"), layer.drift_strength = number("drift_strength");

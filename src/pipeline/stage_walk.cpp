@@ -4,11 +4,12 @@
 #include "runtime/network.h"
 
 namespace nearplane {
-namespace {
 
-constexpr std::int64_t kChunkTokens = 4096;  // tokens that pass a stage at a time; part of the result's definition
-
-}  // namespace
+// As first_activations allocates them.
+std::int64_t StageWalk::bytes_per_token(const ModelConfig& config, bool with_original) {
+  const auto lanes = with_original ? 2 : 1;
+  return 4 * (lanes * config.hidden + config.heads * config.head_dim + config.intermediate);
+}
 
 StageWalk::StageWalk(const std::shared_ptr<const Model>& model, std::span<const Window> windows, Arithmetic arithmetic,
                      bool with_original, const Observer& observer)
@@ -76,6 +77,19 @@ void StageWalk::next_block(const Decide& decide) {
       },
       decide);
   ++index_;
+}
+
+std::vector<const Matrix<float>*> StageWalk::activations() const {
+  std::vector<const Matrix<float>*> lanes{&quantized_.x};
+  if (original_) lanes.push_back(&original_->x);
+  return lanes;
+}
+
+std::vector<Matrix<float>*> StageWalk::go_on(std::int64_t block) {
+  index_ = block;
+  std::vector<Matrix<float>*> lanes{&quantized_.x};
+  if (original_) lanes.push_back(&original_->x);
+  return lanes;
 }
 
 void StageWalk::stage(std::int64_t inputs, const char* what, std::initializer_list<LinearKind> kinds,

@@ -30,12 +30,22 @@ class StageWalk {
   using Kinds = std::span<const LinearKind>;
   using Decide = std::function<void(Block& block, Kinds kinds, const Gram& gram, const DriftGram* drift)>;
 
+  static constexpr std::int64_t kChunkTokens = 4096;  // that pass a stage at a time; part of the result's definition
+  /// What the walk holds for each token of calibration, besides what it needs for a chunk.
+  static std::int64_t bytes_per_token(const ModelConfig& config, bool with_original);
+
   StageWalk(const std::shared_ptr<const Model>& model, std::span<const Window> windows, Arithmetic arithmetic,
             bool with_original, const Observer& observer);
 
   /// The next block. `decide` finds all linear layers of the model in it. Error{cancelled}; Error{numerical} where
   /// inputs stop being finite.
   void next_block(const Decide& decide);
+
+  /// [T, d] after the last block: of the quantized model and, if it is beside, of the original. Not after the last
+  /// block of the model, whose outputs nobody asks for.
+  std::vector<const Matrix<float>*> activations() const;
+  /// The next block is `block`: its caller fills in the activations before it.
+  std::vector<Matrix<float>*> go_on(std::int64_t block);
 
  private:
   struct Activations {

@@ -29,22 +29,21 @@ DType stored_type(DType type) { return dtype_info(type).block == 1 ? type : DTyp
 }  // namespace
 
 struct StoreWriter::State {
-  explicit State(const std::filesystem::path& path) : folder(path) {}
-  AtomicFolder folder;
+  std::filesystem::path folder;
   Json parts = Json::array();
   std::set<std::string> names;  // of all parts so far
 
   void claim(const std::string& name) {
-    if (!names.insert(name).second) fail_input(folder.path().string(), "tensor {} is written twice", name);
+    if (!names.insert(name).second) fail_input(folder.string(), "tensor {} is written twice", name);
   }
 };
 
-StoreWriter::StoreWriter(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {}
+StoreWriter::StoreWriter(const std::filesystem::path& folder) : state_(std::make_unique<State>()) {
+  state_->folder = folder;
+}
 StoreWriter::~StoreWriter() = default;
 
-const std::filesystem::path& StoreWriter::folder() const { return state_->folder.path(); }
-
-void StoreWriter::write_part(const std::string& part,
+Json StoreWriter::write_part(const std::string& part,
                              const std::vector<std::pair<std::string, const QuantizedTensor*>>& quantized,
                              const std::vector<KeptTensor>& kept) {
   std::vector<TensorToWrite> tensors;
@@ -63,19 +62,21 @@ void StoreWriter::write_part(const std::string& part,
   }
   const auto file = part + ".safetensors";
   const auto description = described.dump();
-  write_safetensors(folder() / file, tensors, {{"format", kFormat}, {"tensors", description}});
-  state_->parts.push_back({{"file", file}, {"checksum", hash64_hex(std::as_bytes(std::span(description)))}});
+  write_safetensors(state_->folder / file, tensors, {{"format", kFormat}, {"tensors", description}});
+  return state_->parts.emplace_back(
+      Json{{"file", file}, {"checksum", hash64_hex(std::as_bytes(std::span(description)))}});
 }
 
-void StoreWriter::write_text(const std::string& name, std::string_view text) { write_file(folder() / name, text); }
+void StoreWriter::write_text(const std::string& name, std::string_view text) {
+  write_file(state_->folder / name, text);
+}
 
 void StoreWriter::finish(const Json& manifest) {
   Json whole = {{"format", kFormat}, {"version", kVersion}};
   assert(!manifest.contains("format") && !manifest.contains("version") && !manifest.contains("parts"));
   whole.update(manifest);
   whole["parts"] = state_->parts;
-  write_file(folder() / kManifest, whole.dump(2) + "\n");
-  state_->folder.commit();
+  write_file(state_->folder / kManifest, whole.dump(2) + "\n");
 }
 
 struct Store::State {
@@ -149,6 +150,19 @@ void Store::State::add_kept(const TensorFile& part, const std::string& name, con
   kept_checksums[name] = json_get<std::string>(entry, "checksum", where);
   kept.emplace(name, std::move(tensor));
   kept_names.push_back(name);
+}
+
+void StoreWriter::take_part(const Json& entry) {
+  auto part = std::make_shared<Store::State>();
+  part->path = state_->folder;
+  part->parts.reserve(1);
+  part->add_part(entry);
+  Store store;
+  store.state_ = part;
+  store.verify();
+  for (const auto& name : store.quantized_names()) state_->claim(name);
+  for (const auto& name : store.kept_names()) state_->claim(name);
+  state_->parts.push_back(entry);
 }
 
 bool Store::is_store(const std::filesystem::path& path) { return std::filesystem::exists(path / kManifest); }

@@ -22,21 +22,22 @@ struct KeptTensor {
   std::span<const std::byte> bytes;
 };
 
+/// Writes a store into a folder that its caller made and gives a name when all is in it (base/atomic_file.h).
 class StoreWriter {
  public:
-  /// Creates the folder `path` (must not exist). Its content becomes visible as a store only with finish().
-  explicit StoreWriter(const std::filesystem::path& path);
-  ~StoreWriter();  // an unfinished store is removed
+  explicit StoreWriter(const std::filesystem::path& folder);
+  ~StoreWriter();
 
-  /// Writes one part file; `part` is its stem ("block-00003", "rest"). Error{bad_input} for a name written before or a
-  /// tensor that is not valid; Error{io}.
-  void write_part(const std::string& part, const std::vector<std::pair<std::string, const QuantizedTensor*>>& quantized,
+  /// Writes one part file; `part` is its stem ("block-00003", "rest"). Returns its entry in the manifest.
+  /// Error{bad_input} for a name written before or a tensor that is not valid; Error{io}.
+  Json write_part(const std::string& part, const std::vector<std::pair<std::string, const QuantizedTensor*>>& quantized,
                   const std::vector<KeptTensor>& kept);
+  /// The next part is one that was written before, by a process that did not come to its end. Reads all of it.
+  /// Error{bad_input} if it is not what its entry says, to the last bit.
+  void take_part(const Json& entry);
   /// A text file beside the parts (config.json, tokenizer.json, record.json, ...).
   void write_text(const std::string& name, std::string_view text);
-  const std::filesystem::path& folder() const;
-  /// Writes nearplane.json (with `manifest` merged in; not the keys format, version, parts) and gives the folder its
-  /// name.
+  /// Writes nearplane.json (with `manifest` merged in; not the keys format, version, parts).
   void finish(const Json& manifest);
 
  private:
@@ -69,6 +70,7 @@ class Store {
   void verify() const;
 
  private:
+  friend class StoreWriter;
   struct State;
   std::shared_ptr<const State> state_;
 };

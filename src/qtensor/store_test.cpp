@@ -1,9 +1,6 @@
 #include "qtensor/store.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-
-#include <csignal>
 
 #include "base/atomic_file.h"
 #include "base/hash.h"
@@ -26,6 +23,7 @@ class StoreTest : public testing::Test {
  protected:
   StoreTest() {
     for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<std::byte>(i * 7);
+    fs::create_directory(path);
   }
   void write_to(StoreWriter& writer) const {
     writer.write_part("block-00000", {{"block.0.q", &a}, {"block.0.k", &b}}, {});
@@ -145,7 +143,7 @@ TEST_F(StoreTest, HasTheDocumentedLayout) {
 TEST_F(StoreTest, IsTheSameBytesEachTime) {
   write();
   const auto first = part(), manifest = read_file(path / "nearplane.json");
-  fs::remove_all(path);
+  fs::remove_all(path), fs::create_directory(path);
   write();
   EXPECT_EQ(part(), first);
   EXPECT_EQ(read_file(path / "nearplane.json"), manifest);
@@ -221,9 +219,11 @@ TEST_F(StoreTest, RefusesAPartOfAnotherStore) {
   write();
   auto other = a;
   std::get<IntegerTensor>(other.form).codes[0] ^= std::byte{1};
-  StoreWriter writer(folder.path() / "other");
+  const auto elsewhere = folder.path() / "elsewhere";
+  fs::create_directory(elsewhere);
+  StoreWriter writer(elsewhere);
   writer.write_part("block-00000", {{"block.0.q", &other}, {"block.0.k", &b}}, {});
-  fs::copy_file(writer.folder() / "block-00000.safetensors", path / "block-00000.safetensors",
+  fs::copy_file(elsewhere / "block-00000.safetensors", path / "block-00000.safetensors",
                 fs::copy_options::overwrite_existing);
   refused({"block-00000.safetensors", "of another store"});
 }
@@ -558,11 +558,6 @@ TEST_F(StoreTest, RefusesTensorsWithoutDescription) {
   refused({"p.safetensors", "holds 1 tensors, 0 are described"});
 }
 
-TEST_F(StoreTest, RefusesToWriteOverAnything) {
-  write();
-  expect_error(ErrorCode::bad_input, {"store", "exists already"}, [&] { StoreWriter writer(path); });
-}
-
 TEST_F(StoreTest, WritesNoNameTwice) {
   StoreWriter writer(path);
   write_to(writer);
@@ -582,30 +577,39 @@ TEST_F(StoreTest, WritesNoInvalidLayer) {
   });
 }
 
-// The disk is full in the second part: a file of the store may not grow beyond the limit.
-TEST_F(StoreTest, LeavesNothingWhenTheDiskIsFull) {
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit before{};
-  ::getrlimit(RLIMIT_FSIZE, &before);
-  const QuantizedTensor big = random_quantized(100, 100, 8, 100, true, 5);
-  expect_error(ErrorCode::io, {"big.safetensors", "cannot write"}, [&] {
-    StoreWriter writer(path);
-    write_to(writer);
-    const rlimit limit{4000, before.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-    writer.write_part("big", {{"block.1.q", &big}}, {});
-  });
-  ::setrlimit(RLIMIT_FSIZE, &before);
-  std::signal(SIGXFSZ, handler);
-  EXPECT_TRUE(fs::is_empty(folder.path()));
-}
-
-TEST_F(StoreTest, LeavesNothingWhenAbandoned) {
+TEST_F(StoreTest, GoesOnWithPartsWrittenBefore) {
+  std::vector<Json> entries;
   {
     StoreWriter writer(path);
-    write_to(writer);
+    entries.push_back(writer.write_part("one", {{"block.0.q", &a}}, {}));
+    entries.push_back(writer.write_part("two", {}, {{"norm.weight", DType::f32, {20}, blocks}}));
   }
-  EXPECT_TRUE(fs::is_empty(folder.path()));
+  StoreWriter writer(path);
+  for (const auto& entry : entries) writer.take_part(entry);
+  expect_error(ErrorCode::bad_input, {"tensor norm.weight is written twice"}, [&] {
+    writer.write_part("three", {}, {{"norm.weight", DType::f32, {20}, blocks}});
+  });
+  writer.write_part("three", {{"block.0.k", &b}}, {});
+  writer.finish(Json::object());
+  const auto store = Store::open(path);
+  store.verify();
+  EXPECT_EQ(store.quantized_names(), (std::vector<std::string>{"block.0.q", "block.0.k"}));
+  EXPECT_EQ(store.kept_names(), std::vector<std::string>{"norm.weight"});
+}
+
+TEST_F(StoreTest, TakesNoPartThatIsDamaged) {
+  StoreWriter writer(path);
+  const auto layer = writer.write_part("one", {{"block.0.q", &a}}, {});
+  const auto kept = writer.write_part("two", {}, {{"norm.weight", DType::f32, {20}, blocks}});
+  for (const auto& [entry, tensor] : {std::pair{layer, "block.0.q"}, {kept, "norm.weight"}}) {
+    const auto file = path / entry["file"].get<std::string>();
+    auto bytes = read_file(file);
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    write_file(file, bytes);
+    expect_error(ErrorCode::bad_input, {file.string(), tensor}, [&] { StoreWriter(path).take_part(entry); });
+    fs::remove(file);
+    expect_error(ErrorCode::bad_input, {file.string(), "missing"}, [&] { StoreWriter(path).take_part(entry); });
+  }
 }
 
 }  // namespace

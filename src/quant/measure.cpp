@@ -23,6 +23,22 @@ std::vector<double> variances(const Matrix<float>& w) {
   return out;
 }
 
+constexpr double kMassive = 1000;  // times the median: 30 times its root mean square
+
+void record_columns(const Matrix<double>& gram, LayerRecord& record) {
+  std::vector<double> living;
+  for (std::int64_t j = 0; j < gram.cols(); ++j)
+    if (gram(j, j) > 0)
+      living.push_back(gram(j, j));
+    else
+      record.dead.push_back(j);
+  if (living.empty()) return;
+  const auto middle = living.begin() + std::ssize(living) / 2;
+  std::nth_element(living.begin(), middle, living.end());
+  for (std::int64_t j = 0; j < gram.cols(); ++j)
+    if (gram(j, j) > kMassive * *middle) record.massive.push_back({j, gram(j, j) / *middle});
+}
+
 }  // namespace
 
 void check_weights(const Matrix<float>& w, std::int64_t inputs, const std::string& where) {
@@ -64,6 +80,7 @@ double record_error(const Hessian::State& hessian, const Matrix<float>& w, doubl
   record.error = ratio(error, norm);
   record.limit = ratio(lattice::error_limit(hessian.squared_pivots, variances(w), record.bits_per_weight), norm);
   record.dead_columns = factor.dimension - factor.rank();
+  record_columns(hessian.gram, record);
   record.damping = factor.damping;
   record.repairs = factor.repairs;
   return norm;

@@ -40,7 +40,8 @@ inline IntegerTensor rounded(const Matrix<float>& w, int bits, std::int64_t grou
 inline void write_rounded_store(const std::filesystem::path& model_path, const std::filesystem::path& store_path,
                                 int bits, std::int64_t group, bool symmetric, bool tables = false) {
   const auto model = Model::open(model_path);
-  StoreWriter store(store_path);
+  AtomicFolder folder(store_path);
+  StoreWriter store(folder.path());
   std::vector<KeptTensor> kept;
   std::vector<std::vector<float>> vectors;
   for (const auto& name : model.tensor_names()) {
@@ -65,6 +66,7 @@ inline void write_rounded_store(const std::filesystem::path& model_path, const s
   store.write_text("config.json", model.hf_config().dump(2));
   for (const auto& file : model.side_files()) store.write_text(file.filename().string(), read_file(file));
   store.finish(Json::object());
+  folder.commit();
 }
 
 }  // namespace nearplane
