@@ -27,8 +27,6 @@ const std::map<std::string, Order> kOrders{{"natural", Order::natural}, {"act", 
 const std::map<std::string, ScaleSearch> kScales{
     {"minmax", ScaleSearch::minmax}, {"diagonal", ScaleSearch::diagonal}, {"pivots", ScaleSearch::pivots}};
 const std::map<std::string, Arithmetic> kArithmetics{{"f32", Arithmetic::f32}, {"bf16", Arithmetic::bf16}};
-const std::map<std::string, ExportFormat> kFormats{{"gptq", ExportFormat::gptq},
-                                                   {"compressed-tensors", ExportFormat::compressed_tensors}};
 
 const std::map<std::string, std::pair<int, int>> kEfforts{{"fast", {4, 1}}, {"default", {8, 1}}, {"max", {8, 8}}};
 
@@ -78,8 +76,9 @@ int run(Arguments& arguments) {
     const auto result = quantize(arguments.model, arguments.store, arguments.options, console);
     print_summary(arguments, result);
     if (!arguments.export_format.empty()) {
-      const auto out = arguments.store + "-" + arguments.export_format;
-      export_store(arguments.store, kFormats.at(arguments.export_format), out, console);
+      const auto format = kExportFormats.at(arguments.export_format);
+      const auto out = arguments.store + (format == ExportFormat::gguf ? "." : "-") + arguments.export_format;
+      export_store(arguments.store, format, out, console);
       fmt::print("{}: exported and read back\n", out);
     }
   } catch (const Error& error) {
@@ -183,8 +182,7 @@ void add_quantize(CLI::App& program, Action& action) {
   app->add_option("--length", options.calibration.length, "tokens of a window")->capture_default_str();
   app->add_option("--seed", options.calibration.seed, "seed of all random choices")->capture_default_str();
   app->add_option("--export", arguments->export_format, "also translate the store for other engines")
-      ->check(CLI::IsMember({"gptq", "compressed-tensors"}))
-      ->excludes(mix);  // one setting for all layers
+      ->check(CLI::IsMember(kExportFormats));
   app->add_flag("-q,--quiet", arguments->quiet, "no progress");
   add_machine_options(*app, options.threads, options.arithmetic);
   app->callback([&action, arguments, group] {
