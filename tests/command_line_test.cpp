@@ -130,7 +130,6 @@ TEST_F(CommandLine, BadInputExitsWithTwoAndOneMessage) {
   EXPECT_EQ(run(quantize({"--embedding-bits", "16"})).code, 2);
   EXPECT_EQ(run(quantize({"--method", "trellis", "--slope", "two"})).code, 2);
   EXPECT_EQ(run(quantize({"--mix", "3", "--bits", "3"})).code, 2);
-  EXPECT_EQ(run(quantize({"--mix", "3", "--export", "gptq"})).code, 2);
   fs::create_directory(store);
   EXPECT_EQ(run(quantize()).code, 2);
   EXPECT_EQ(run({"--help"}).code, 0);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nearplane/export.h"
 #include "nearplane/quantize.h"
 
 namespace nearplane::cli {
@@ -21,6 +22,9 @@ void add_inspect(CLI::App& program, Action& action);
 void add_export(CLI::App& program, Action& action);
 void add_prove(CLI::App& program, Action& action);
 void add_plan(CLI::App& program, Action& action);
+
+/// The names of export formats.
+extern const std::map<std::string, ExportFormat> kExportFormats;
 
 /// An option whose values are names: `--order act`. The help shows the names.
 template <class Enum>

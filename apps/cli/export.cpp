@@ -6,10 +6,13 @@
 #include "console.h"
 
 namespace nearplane::cli {
-namespace {
 
-const std::map<std::string, ExportFormat> kFormats{{"gptq", ExportFormat::gptq},
-                                                   {"compressed-tensors", ExportFormat::compressed_tensors}};
+const std::map<std::string, ExportFormat> kExportFormats{{"gptq", ExportFormat::gptq},
+                                                         {"gptq-v2", ExportFormat::gptq_v2},
+                                                         {"gguf", ExportFormat::gguf},
+                                                         {"compressed-tensors", ExportFormat::compressed_tensors}};
+
+namespace {
 
 struct Arguments {
   std::string store, out;
@@ -31,8 +34,8 @@ void add_export(CLI::App& program, Action& action) {
   auto* app = program.add_subcommand("export", "translate a store into the format of another engine");
   auto arguments = std::make_shared<Arguments>();
   app->add_option("STORE", arguments->store, "store made by quantize")->required();
-  add_choice(*app, "--format", arguments->format, kFormats, "format of the result")->required();
-  app->add_option("-o,--output", arguments->out, "folder to write, must not exist")->required();
+  add_choice(*app, "--format", arguments->format, kExportFormats, "format of the result")->required();
+  app->add_option("-o,--output", arguments->out, "folder (gguf: file) to write, must not exist")->required();
   app->add_flag("-q,--quiet", arguments->quiet, "no progress");
   app->callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }

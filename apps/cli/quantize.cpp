@@ -11,9 +11,6 @@
 namespace nearplane::cli {
 namespace {
 
-const std::map<std::string, ExportFormat> kFormats{{"gptq", ExportFormat::gptq},
-                                                   {"compressed-tensors", ExportFormat::compressed_tensors}};
-
 struct Arguments {
   std::shared_ptr<Settings> settings = std::make_shared<Settings>();
   std::string store, export_format;
@@ -40,8 +37,9 @@ int run(const Arguments& arguments) {
     const auto result = quantize(arguments.settings->model, arguments.store, options, console);
     print_summary(arguments, result);
     if (!arguments.export_format.empty()) {
-      const auto out = arguments.store + "-" + arguments.export_format;
-      export_store(arguments.store, kFormats.at(arguments.export_format), out, console);
+      const auto format = kExportFormats.at(arguments.export_format);
+      const auto out = arguments.store + (format == ExportFormat::gguf ? "." : "-") + arguments.export_format;
+      export_store(arguments.store, format, out, console);
       fmt::print("{}: exported and read back\n", out);
     }
   } catch (const Error& error) {
@@ -59,8 +57,7 @@ void add_quantize(CLI::App& program, Action& action) {
   add_settings(*app, arguments->settings);
   app->add_option("-o,--output", arguments->store, "folder of the store, must not exist")->required();
   app->add_option("--export", arguments->export_format, "also translate the store for other engines")
-      ->check(CLI::IsMember({"gptq", "compressed-tensors"}))
-      ->excludes("--mix");  // one setting for all layers
+      ->check(CLI::IsMember(kExportFormats));
   app->add_flag("--restart", arguments->restart,
                 "begin anew; else the same call goes on with what a run before, stopped or killed, has finished");
   app->add_flag("-q,--quiet", arguments->quiet, "no progress");

@@ -10,21 +10,13 @@
 #include <utility>
 
 #include "base/check.h"
+#include "container/ggml_types.h"
 #include "container/tensor_file.h"
 
 namespace nearplane {
 namespace {
 
-enum class ValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
-
-struct GgmlType {
-  std::uint32_t id;
-  DType dtype;
-};
-constexpr std::array kTypes{GgmlType{0, DType::f32},  GgmlType{1, DType::f16},  GgmlType{2, DType::q4_0},
-                            GgmlType{3, DType::q4_1}, GgmlType{8, DType::q8_0}, GgmlType{24, DType::i8},
-                            GgmlType{25, DType::i16}, GgmlType{26, DType::i32}, GgmlType{27, DType::i64},
-                            GgmlType{28, DType::f64}, GgmlType{30, DType::bf16}};
+using ValueType = GgufType;
 
 bool is_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
@@ -176,8 +168,8 @@ TensorInfo read_tensor_info(Reader& reader) {
     tensor.shape[dims - 1 - d] = static_cast<std::int64_t>(extent);
   }
   const auto id = reader.read<std::uint32_t>(where);
-  const auto* type = std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& t) { return t.id == id; });
-  if (type == kTypes.end())
+  const auto* type = std::find_if(kGgmlTypes.begin(), kGgmlTypes.end(), [&](const auto& t) { return t.id == id; });
+  if (type == kGgmlTypes.end())
     fail_unsupported(where, "ggml type {} is not read (F32, F16, BF16, Q4_0, Q4_1, Q8_0 are)", id);
   tensor.dtype = type->dtype;
   const auto& d = dtype_info(tensor.dtype);

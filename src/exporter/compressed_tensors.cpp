@@ -1,5 +1,6 @@
 // compressed-tensors, format pack-quantized: rows of W stay rows, 3, 5, 6 and 7 bits dense as since version 0.18.
 // docs/formats/compressed-tensors.md
+#include <algorithm>
 #include <array>
 
 #include "exporter/format.h"
@@ -32,7 +33,32 @@ class CompressedTensors : public Format {
     }
   }
 
-  Json config(const ExportGrid& grid) const override {
+  Json config(std::span<const LayerGrid> layers) const override {
+    const auto all = most_common(layers);
+    std::vector<std::pair<ExportGrid, Json>> targets{{all, {"Linear"}}};  // names go before class names
+    for (const auto& layer : layers) {
+      if (layer.grid == all) continue;
+      auto it = std::ranges::find(targets, layer.grid, &std::pair<ExportGrid, Json>::first);
+      if (it == targets.end()) it = targets.insert(it, {layer.grid, Json::array()});
+      it->second.push_back(layer.name);
+    }
+    Json groups = Json::object();
+    for (const auto& [grid, names] : targets)
+      groups["group_" + std::to_string(groups.size())] = config_group(grid, names);
+    Json config = {{"quant_method", "compressed-tensors"}, {"version", "0.18.0"},
+                   {"format", "pack-quantized"},           {"quantization_status", "compressed"},
+                   {"global_compression_ratio", nullptr},  {"ignore", {"lm_head"}},
+                   {"kv_cache_scheme", nullptr},           {"sparsity_config", Json::object()},
+                   {"transform_config", Json::object()},   {"config_groups", std::move(groups)}};
+    // transformers 5 prepares unpacked zero points for a model it keeps compressed and then refuses the packed ones; it
+    // does read them when told to decode while loading, which it otherwise does before the first forward pass.
+    if (std::ranges::any_of(layers, [](const auto& layer) { return !layer.grid.symmetric; }))
+      config["dequantize"] = true;
+    return config;
+  }
+
+ private:
+  static Json config_group(const ExportGrid& grid, const Json& targets) {
     const bool grouped = grid.group > 0;
     const Json weights = {{"num_bits", grid.bits},
                           {"type", "int"},
@@ -44,24 +70,11 @@ class CompressedTensors : public Format {
                           {"block_structure", nullptr},
                           {"observer", "minmax"},
                           {"observer_kwargs", Json::object()}};
-    const Json group = {{"targets", {"Linear"}},
-                        {"weights", weights},
-                        {"input_activations", nullptr},
-                        {"output_activations", nullptr},
-                        {"format", "pack-quantized"}};
-    Json config = {{"quant_method", "compressed-tensors"}, {"version", "0.18.0"},
-                   {"format", "pack-quantized"},           {"quantization_status", "compressed"},
-                   {"global_compression_ratio", nullptr},  {"ignore", {"lm_head"}},
-                   {"kv_cache_scheme", nullptr},           {"sparsity_config", Json::object()},
-                   {"transform_config", Json::object()},   {"config_groups", {{"group_0", group}}}};
-    // transformers 5 prepares unpacked zero points for a model it keeps compressed and then refuses the packed ones; it
-    // does read them when told to decode while loading, which it otherwise does before the first forward pass.
-    if (!grid.symmetric) config["dequantize"] = true;
-    return config;
-  }
-
-  Unpacked read(const TensorFile& file, const Json& config, const std::string& name) const override {
-    return unpack_compressed_tensors(file, config, name);
+    return {{"targets", targets},
+            {"weights", weights},
+            {"input_activations", nullptr},
+            {"output_activations", nullptr},
+            {"format", "pack-quantized"}};
   }
 };
 

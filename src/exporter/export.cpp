@@ -6,6 +6,8 @@
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/process.h"
+#include "exporter/format.h"
+#include "exporter/gguf.h"
 #include "exporter/kept.h"
 #include "exporter/plan.h"
 #include "exporter/read_back.h"
@@ -22,7 +24,9 @@ class Export {
  public:
   Export(const std::filesystem::path& path, const Format& format, Observer& observer)
       : store_(Store::open(path)), format_(format), observer_(observer) {
-    plan_ = plan_export(store_, format);
+    plan_ = plan_export(store_);
+    for (const auto& layer : plan_.layers)
+      format.check(*store_.layout(layer.name).integer(), path.string() + ": layer " + layer.name);
     store_.verify();
   }
 
@@ -87,7 +91,7 @@ TensorGroup Export::group_of(const std::string& name, ExportPlan::Form form, DTy
 
 // The scales are f16 numbers: float16 is the one 16-bit type in which an engine reads them without rounding.
 void Export::write_texts(const std::filesystem::path& folder) const {
-  const auto quantization = format_.config(plan_.grid);
+  const auto quantization = format_.config(plan_.layers);
   auto config = plan_.config;
   config["torch_dtype"] = "float16";                          // transformers 4, vLLM
   if (config.contains("dtype")) config["dtype"] = "float16";  // transformers 5
@@ -112,12 +116,13 @@ ExportResult Export::write(const std::filesystem::path& folder, std::int64_t sha
 
 void Export::read_back(const std::filesystem::path& folder) const {
   const auto file = open_safetensors(folder);
-  const auto config = read_json(folder / "config.json")["quantization_config"];
+  const PackedConfig config(read_json(folder / "config.json")["quantization_config"],
+                            (folder / "config.json").string());
   std::int64_t done = 0;
   for (const auto& [name, form] : plan_.items) {
     const auto where = folder.string() + ": " + name;
     if (form == ExportPlan::Form::layer)
-      expect_same(*store_.quantized(name).integer(), format_.read(file, config, name), where);
+      expect_same(*store_.quantized(name).integer(), unpack_layer(file, config, name), where);
     else if (!(form == ExportPlan::Form::table ? same_values(store_.quantized(name), file.get(name + ".weight"))
                                                : same_values(store_.kept(name), file.get(name))))
       throw Error(ErrorCode::io, "reads back differently", where);
@@ -125,12 +130,18 @@ void Export::read_back(const std::filesystem::path& folder) const {
   }
 }
 
+const Format& format_of(ExportFormat format) {
+  if (format == ExportFormat::gptq) return gptq_format();
+  return format == ExportFormat::gptq_v2 ? gptq_v2_format() : compressed_tensors_format();
+}
+
 }  // namespace
 
 ExportResult export_store(const std::filesystem::path& store, ExportFormat format, const std::filesystem::path& out,
                           std::int64_t shard_bytes, Observer& observer) {
+  if (format == ExportFormat::gguf) return export_gguf(store, out, observer);
   AtomicFolder folder(out);
-  const Export job(store, format == ExportFormat::gptq ? gptq_format() : compressed_tensors_format(), observer);
+  const Export job(store, format_of(format), observer);
   const auto result = job.write(folder.path(), shard_bytes);
   job.read_back(folder.path());
   folder.commit();

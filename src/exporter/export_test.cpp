@@ -8,10 +8,12 @@
 #include "base/atomic_file.h"
 #include "base/threads.h"
 #include "expect_error.h"
+#include "exporter/gguf_blocks.h"
 #include "model/tensors.h"
 #include "random_coded.h"
 #include "rounded_store.h"
 #include "temporary_folder.h"
+#include "text_model.h"
 
 namespace nearplane {
 namespace {
@@ -102,6 +104,126 @@ TEST_F(ExportTest, EmbeddingAndHeadInCodesAreWrittenDecoded) {
     }
     EXPECT_NE(observer.messages.back().find("float16 round them"), std::string::npos);
     EXPECT_EQ(observer.done, observer.total);
+  }
+}
+
+// The store of a golden model with a tokenizer.
+class GgufExportTest : public ExportTest {
+ protected:
+  void make_text_store(const std::string& model, int bits, std::int64_t group, bool symmetric, bool tables = false) {
+    make_store(model, bits, group, symmetric, tables);
+    write_file(store / "tokenizer.json", ascii_tokenizer().dump());
+    write_file(store / "tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>", "chat_template": "x"})");
+  }
+  fs::path file = folder.path() / "out.gguf";
+};
+
+TEST_F(GgufExportTest, IsTheSameModelForEveryFamily) {
+  for (const std::string name : {"llama", "llama-bias", "qwen2", "qwen3", "llama-linear-rope"})
+    for (const int bits : {3, 8}) {
+      make_text_store(name, bits, 0, bits == 8, bits == 8 && name == "llama");
+      const auto result = export_store(store, ExportFormat::gguf, file, observer);
+      const auto gguf = Model::open(file);
+      EXPECT_EQ(result.tensors, std::ssize(open_gguf(file).tensors()));
+      EXPECT_EQ(gguf.tensor("model.layers.0.mlp.up_proj.weight").dtype, bits == 8 ? DType::q8_0 : DType::q4_0) << name;
+      if (name == "llama") {
+        EXPECT_EQ(gguf.tensor("lm_head.weight").dtype, bits == 8 ? DType::q8_0 : DType::f32);
+      }
+      const auto here = parse_hf_config(read_json(store / "config.json"), name);
+      EXPECT_EQ(gguf.config().family, here.family);
+      EXPECT_EQ(gguf.config().rope_theta, here.rope_theta);
+      EXPECT_EQ(gguf.config().rms_eps, here.rms_eps);
+      EXPECT_EQ(gguf.config().rope_scaling.factor, here.rope_scaling.factor);
+      EXPECT_EQ(gguf.config().tied_head, here.tied_head);
+      EXPECT_EQ(gguf.config().eos_tokens, std::vector<std::int64_t>{2});
+      EXPECT_EQ(gguf.gguf_metadata()["tokenizer.chat_template"], "x");
+      EXPECT_EQ(gguf.gguf_metadata()["tokenizer.ggml.tokens"].size(), 128u);
+      EXPECT_EQ(observer.done, observer.total);
+      fs::remove_all(store);
+      fs::remove(file);
+    }
+}
+
+TEST_F(GgufExportTest, SaysLlama3ScalingByItsFactors) {
+  make_text_store("llama", 4, 0, true);
+  auto config = read_json(store / "config.json");
+  config.erase("rope_parameters");
+  config["rope_theta"] = 500000;
+  config["rope_scaling"] = {{"rope_type", "llama3"},
+                            {"factor", 8},
+                            {"low_freq_factor", 1},
+                            {"high_freq_factor", 4},
+                            {"original_max_position_embeddings", 8192}};
+  write_file(store / "config.json", config.dump());
+  export_store(store, ExportFormat::gguf, file, observer);
+  const auto read = Model::open(file).config();
+  EXPECT_EQ(read.rope_scaling.kind, RopeScaling::Kind::llama3);
+  EXPECT_EQ(read.rope_scaling.factor, 8);
+  EXPECT_EQ(read.rope_theta, 500000);
+}
+
+TEST_F(GgufExportTest, PermutesQueriesAndKeysOfLlama) {
+  make_text_store("llama", 4, 0, true);
+  export_store(store, ExportFormat::gguf, file, observer);
+  const auto layer = Store::open(store).quantized("model.layers.0.self_attn.q_proj");
+  const auto config = parse_hf_config(read_json(store / "config.json"), "c");
+  std::vector<std::byte> row(18);
+  const auto gguf = open_gguf(file);
+  const auto bytes = gguf.get("blk.0.attn_q.weight").bytes;
+  for (std::int64_t h = 0; h < config.heads; ++h)
+    for (std::int64_t s : {0, 1})
+      for (std::int64_t j = 0; j < config.head_dim / 2; ++j) {
+        write_gguf_row(*layer.integer(), h * config.head_dim + s * config.head_dim / 2 + j, DType::q4_0, row.data());
+        const auto at = static_cast<std::size_t>((h * config.head_dim + 2 * j + s) * 18);
+        EXPECT_TRUE(std::ranges::equal(bytes.subspan(at, 18), row)) << h << " " << s << " " << j;
+      }
+}
+
+TEST_F(GgufExportTest, RefusesWithAReason) {
+  const auto refused = [&](ErrorCode code, const fs::path& path, std::initializer_list<std::string> parts) {
+    expect_error(code, parts, [&] { export_store(store, ExportFormat::gguf, path, observer); });
+    only_the_store();
+    fs::remove_all(store);
+  };
+  make_text_store("llama", 4, 16, true);
+  refused(ErrorCode::unsupported, file, {"layer model.layers.0.self_attn.q_proj", "groups of 16"});
+  make_text_store("llama", 4, 0, false);
+  refused(ErrorCode::unsupported, file, {"layer model.layers.", "Q4_1 would have to round", "--symmetric"});
+  make_text_store("llama", 4, 0, true);
+  refused(ErrorCode::bad_input, out, {"has to end in .gguf"});
+  make_text_store("mistral-window", 4, 0, true);
+  refused(ErrorCode::unsupported, file, {"sliding window"});
+  make_text_store("llama3-rope", 4, 0, true);
+  refused(ErrorCode::unsupported, file, {"llama3 rope scaling", "1, 4, 8192"});
+  make_store("llama", 4, 0, true);
+  refused(ErrorCode::unsupported, file, {"has no tokenizer.json"});
+}
+
+TEST_F(ExportTest, CarriesMixedBits) {
+  make_store("llama-bias", 4, 16, true);
+  const auto mixed = folder.path() / "mixed";
+  {
+    const auto from = Store::open(store);
+    fs::create_directory(mixed);
+    StoreWriter to(mixed);
+    for (const auto& name : from.quantized_names()) {
+      const auto w = from.quantized(name).decode();
+      const bool fine = name.ends_with("down_proj");
+      const QuantizedTensor layer = rounded(w, fine ? 8 : 3, fine ? 32 : 16, fine);
+      to.write_part(name, {{name, &layer}}, {});
+    }
+    std::vector<KeptTensor> kept;
+    for (const auto& name : from.kept_names())
+      kept.push_back({name, from.kept(name).dtype, from.kept(name).shape, from.kept(name).bytes});
+    to.write_part("rest", {}, kept);
+    to.write_text("config.json", read_file(store / "config.json"));
+    to.finish(Json::object());
+  }
+  for (const auto format : {kGptq, ExportFormat::gptq_v2, kCompressed}) {
+    export_store(mixed, format, out, observer);
+    const auto config = read_json(out / "config.json")["quantization_config"];
+    EXPECT_EQ(config.contains("dynamic") ? config["dynamic"].size() : config["config_groups"].size(), 2u);
+    fs::remove_all(out);
   }
 }
 

@@ -24,20 +24,27 @@ class FormatTest : public testing::Test {
     return open_safetensors(path);
   }
   static ExportGrid grid(const IntegerTensor& t) { return {t.bits, t.groups() == 1 ? 0 : t.group, t.symmetric}; }
+  static Json config(const Format& format, const ExportGrid& grid) {
+    return format.config(std::vector<LayerGrid>{{"p", grid}});
+  }
+  static Unpacked read(const TensorFile& file, const Json& config) {
+    return unpack_layer(file, PackedConfig(config, "config.json"), "p");
+  }
   void round_trip(const Format& format, const IntegerTensor& layer) const {
     SCOPED_TRACE(fmt::format("{} x {}, {} bits, groups of {}", layer.rows, layer.cols, layer.bits, layer.group));
     format.check(layer, "p");
-    expect_same(layer, format.read(write(format, layer), format.config(grid(layer)), "p"), "p");
+    expect_same(layer, read(write(format, layer), config(format, grid(layer))), "p");
   }
 
   TemporaryFolder folder;
 };
 
 TEST_F(FormatTest, GptqReadsBackAsItWas) {
-  for (const int bits : {2, 3, 4, 8})
-    for (const bool symmetric : {false, true})
-      for (const std::int64_t group : {16, 32, 96})
-        round_trip(gptq_format(), random_quantized(160, 96, bits, group, symmetric, 1));
+  for (const auto* format : {&gptq_format(), &gptq_v2_format()})
+    for (const int bits : {2, 3, 4, 8})
+      for (const bool symmetric : {false, true})
+        for (const std::int64_t group : {16, 32, 96})
+          round_trip(*format, random_quantized(160, 96, bits, group, symmetric, 1));
 }
 
 TEST_F(FormatTest, CompressedTensorsReadsBackAsItWas) {
@@ -55,12 +62,12 @@ TEST_F(FormatTest, GptqHasTheKnownTensors) {
   EXPECT_EQ(file.get("p.scales").shape, (std::vector<std::int64_t>{3, 64}));
   EXPECT_EQ(file.get("p.g_idx").shape, (std::vector<std::int64_t>{96}));
   EXPECT_EQ(file.tensors().size(), 4u);
-  const auto config = gptq_format().config(grid(layer));
-  EXPECT_EQ(config["checkpoint_format"], "gptq");
-  EXPECT_EQ(config["group_size"], 32);
-  EXPECT_EQ(config["sym"], false);
-  EXPECT_EQ(config["desc_act"], false);
-  EXPECT_EQ(gptq_format().config({4, 0, true})["group_size"], -1);
+  const auto settings = config(gptq_format(), grid(layer));
+  EXPECT_EQ(settings["checkpoint_format"], "gptq");
+  EXPECT_EQ(settings["group_size"], 32);
+  EXPECT_EQ(settings["sym"], false);
+  EXPECT_EQ(settings["desc_act"], false);
+  EXPECT_EQ(config(gptq_format(), {4, 0, true})["group_size"], -1);
 }
 
 TEST_F(FormatTest, CompressedTensorsHasTheKnownTensors) {
@@ -72,11 +79,11 @@ TEST_F(FormatTest, CompressedTensorsHasTheKnownTensors) {
   EXPECT_EQ(file.get("p.weight_shape").dtype, DType::i64);
   EXPECT_EQ(file.tensors().size(), 4u);
   EXPECT_EQ(write(compressed_tensors_format(), random_quantized(40, 96, 3, 32, true, 3)).tensors().size(), 3u);
-  const auto config = compressed_tensors_format().config(grid(layer));
-  EXPECT_EQ(config["config_groups"]["group_0"]["targets"], Json::array({"Linear"}));
-  EXPECT_EQ(config["ignore"], Json::array({"lm_head"}));
-  EXPECT_EQ(config["config_groups"]["group_0"]["weights"]["strategy"], "group");
-  const auto per_row = compressed_tensors_format().config({4, 0, true})["config_groups"]["group_0"]["weights"];
+  const auto settings = config(compressed_tensors_format(), grid(layer));
+  EXPECT_EQ(settings["config_groups"]["group_0"]["targets"], Json::array({"Linear"}));
+  EXPECT_EQ(settings["ignore"], Json::array({"lm_head"}));
+  EXPECT_EQ(settings["config_groups"]["group_0"]["weights"]["strategy"], "group");
+  const auto per_row = config(compressed_tensors_format(), {4, 0, true})["config_groups"]["group_0"]["weights"];
   EXPECT_EQ(per_row["strategy"], "channel");
   EXPECT_TRUE(per_row["group_size"].is_null());
 }
@@ -103,9 +110,7 @@ TEST_F(FormatTest, AnyFlippedBitIsFound) {
       auto bad = good;
       bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
       folder.write("layer.safetensors", bad);
-      EXPECT_THROW(expect_same(layer, format->read(open_safetensors(path), format->config(grid(layer)), "p"), "p"),
-                   Error)
-          << i;
+      EXPECT_THROW(expect_same(layer, read(open_safetensors(path), config(*format, grid(layer))), "p"), Error) << i;
     }
   }
 }
@@ -113,7 +118,7 @@ TEST_F(FormatTest, AnyFlippedBitIsFound) {
 TEST_F(FormatTest, NamesWhatReadsBackDifferently) {
   const auto layer = random_quantized(32, 32, 4, 16, false, 6);
   const auto& format = gptq_format();
-  auto other = format.read(write(format, layer), format.config(grid(layer)), "p");
+  auto other = read(write(format, layer), config(format, grid(layer)));
   other.zeros(3, 1) ^= 1;
   expect_error(ErrorCode::io, {"p", "zero point 1 of row 3"}, [&] { expect_same(layer, other, "p"); });
 }
@@ -122,18 +127,78 @@ TEST_F(FormatTest, RefusesFilesThatDoNotFitTheConfig) {
   const auto layer = random_quantized(32, 32, 4, 16, false, 7);
   const auto file = write(gptq_format(), layer);
   const auto refused = [&](const ExportGrid& wrong, std::initializer_list<std::string> parts) {
-    expect_error(ErrorCode::bad_input, parts, [&] { gptq_format().read(file, gptq_format().config(wrong), "p"); });
+    expect_error(ErrorCode::bad_input, parts, [&] { read(file, config(gptq_format(), wrong)); });
   };
   refused({3, 16, false}, {"p.qweight", "instead of I32 of [3,32]"});
   refused({4, 8, false}, {"p.scales", "[4,32]"});
   refused({4, 64, false}, {"groups of 64 in rows of 32"});
   refused({9, 16, false}, {"bits is 9"});
   expect_error(ErrorCode::bad_input, {"p.weight_shape", "missing"}, [&] {
-    compressed_tensors_format().read(file, compressed_tensors_format().config({4, 16, false}), "p");
+    read(file, config(compressed_tensors_format(), {4, 16, false}));
   });
-  auto config = gptq_format().config(grid(layer));
-  config["checkpoint_format"] = "gptq_v2";
-  expect_error(ErrorCode::unsupported, {"gptq_v2"}, [&] { gptq_format().read(file, config, "p"); });
+  auto settings = config(gptq_format(), grid(layer));
+  settings["checkpoint_format"] = "gptq_p";
+  expect_error(ErrorCode::unsupported, {"gptq_p"}, [&] { read(file, settings); });
+}
+
+TEST_F(FormatTest, TellsTheVersionsOfZeroPointsApart) {
+  const auto layer = random_quantized(32, 32, 4, 16, true, 7);
+  const auto refused = [&](const Format& written, const Format& said, const std::string& name) {
+    expect_error(ErrorCode::bad_input, {"p.qzeros", "those of checkpoint_format '" + name + "'"},
+                 [&] { read(write(written, layer), config(said, grid(layer))); });
+  };
+  refused(gptq_format(), gptq_v2_format(), "gptq");
+  refused(gptq_v2_format(), gptq_format(), "gptq_v2");
+  EXPECT_EQ(write(gptq_v2_format(), layer).get("p.qzeros").bytes[0], std::byte{0x88});
+  EXPECT_EQ(write(gptq_format(), layer).get("p.qzeros").bytes[0], std::byte{0x77});
+}
+
+TEST_F(FormatTest, ZeroPointsOfZeroNeedVersionTwo) {
+  auto layer = random_quantized(32, 32, 4, 16, false, 8);
+  layer.zeros[0] &= std::byte{0xf0};
+  round_trip(gptq_v2_format(), layer);
+  round_trip(compressed_tensors_format(), layer);
+  expect_error(ErrorCode::unsupported, {"zero point of 0", "gptq-v2"}, [&] { write(gptq_format(), layer); });
+  const auto settings = config(gptq_format(), grid(layer));  // a file where it wrapped around
+  layer.zeros[0] |= std::byte{0x0f};
+  auto file = write(gptq_v2_format(), layer);
+  expect_error(ErrorCode::unsupported, {"p.qzeros", "output 0, group 0", "stored as 15"},
+               [&] { read(file, settings); });
+}
+
+TEST_F(FormatTest, SaysSettingsOfEachLayer) {
+  const std::vector<LayerGrid> layers{{"a.q", {4, 32, true}},
+                                      {"a.k", {3, 32, false}},
+                                      {"a.v", {4, 32, true}},
+                                      {"aXk", {4, 32, true}},
+                                      {"b.k", {3, 32, false}}};
+  for (const auto* format : {&gptq_format(), &gptq_v2_format(), &compressed_tensors_format()}) {
+    const PackedConfig config(format->config(layers), "config.json");
+    for (const auto& layer : layers) EXPECT_EQ(config.grid(layer.name), layer.grid) << layer.name;
+  }
+  const auto groups = compressed_tensors_format().config(layers)["config_groups"];
+  EXPECT_EQ(groups["group_0"]["targets"], Json::array({"Linear"}));
+  EXPECT_EQ(groups["group_1"]["targets"], Json::array({"a.k", "b.k"}));
+}
+
+TEST_F(FormatTest, ReadsRulesOfOtherPrograms) {
+  const Json gptq = {
+      {"quant_method", "gptq"},
+      {"bits", 4},
+      {"group_size", 128},
+      {"sym", true},
+      {"dynamic", {{"-:.*lm_head", Json::object()}, {"+:.*down", {{"bits", 8}}}, {".*\\.q$", {{"group_size", 64}}}}}};
+  const PackedConfig config(gptq, "c");
+  EXPECT_EQ(config.kind(), PackedConfig::Kind::gptq);
+  EXPECT_EQ(config.grid("m.up"), (ExportGrid{4, 128, true}));
+  EXPECT_EQ(config.grid("m.down"), (ExportGrid{8, 128, true}));
+  EXPECT_EQ(config.grid("m.q"), (ExportGrid{4, 64, true}));
+  expect_error(ErrorCode::bad_input, {"lm_head", "not quantized"}, [&] { config.grid("lm_head"); });
+  auto compressed = compressed_tensors_format().config(std::vector<LayerGrid>{{"p", {4, 32, true}}});
+  compressed["config_groups"]["group_0"]["targets"] = {"re:.*mlp"};
+  const PackedConfig other(compressed, "c");
+  EXPECT_EQ(other.grid("model.mlp.up").bits, 4);
+  expect_error(ErrorCode::bad_input, {"no config group is for layer q"}, [&] { other.grid("q"); });
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "exporter/plan.h"
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 
 #include "base/check.h"
@@ -26,48 +25,44 @@ const char* why_not(const QuantizedTensor& layer) {
   return "is entropy-coded: other engines read integer codes with scales, and it has no range to fit one";
 }
 
-// Engines split rows into equal groups and read one setting for all layers.
-ExportGrid common_grid(const Store& store) {
-  std::vector<std::string> names;
-  std::ranges::copy_if(store.quantized_names(), std::back_inserter(names), is_in_block);
-  if (names.empty()) fail_input(store.path().string(), "holds no quantized layers");
-  for (const auto& name : names)
-    if (store.layout(name).integer() == nullptr)
-      fail_unsupported(store.path().string() + ": layer " + name, "{}", why_not(store.layout(name)));
-  const auto& first = *store.layout(names[0]).integer();
-  const bool per_row =
-      std::ranges::all_of(names, [&](const auto& name) { return store.layout(name).integer()->groups() == 1; });
-  for (const auto& name : names) {
-    const auto& t = *store.layout(name).integer();
+// Engines split rows into equal groups.
+std::vector<LayerGrid> grids_of(const Store& store) {
+  std::vector<LayerGrid> out;
+  bool per_row = true;
+  for (const auto& name : store.quantized_names()) {
+    if (!is_in_block(name)) continue;
     const auto where = store.path().string() + ": layer " + name;
-    if (t.cols % t.group != 0)
-      fail_unsupported(where, "groups of {} do not divide its {} inputs, no reader takes a shorter last group", t.group,
-                       t.cols);
-    if (t.bits != first.bits || t.symmetric != first.symmetric || (!per_row && t.group != first.group))
-      fail_unsupported(where,
-                       "has {} bits, groups of {}, symmetric {}; {} has {}, {}, {}: mixed settings are not known",
-                       t.bits, t.group, t.symmetric, names[0], first.bits, first.group, first.symmetric);
+    const auto* t = store.layout(name).integer();
+    if (t == nullptr) fail_unsupported(where, "{}", why_not(store.layout(name)));
+    if (t->cols % t->group != 0)
+      fail_unsupported(where, "groups of {} do not divide its {} inputs, no reader takes a shorter last group",
+                       t->group, t->cols);
+    per_row = per_row && t->groups() == 1;
+    out.push_back({name, {t->bits, t->group, t->symmetric}});
   }
-  return {first.bits, per_row ? 0 : first.group, first.symmetric};
+  if (out.empty()) fail_input(store.path().string(), "holds no quantized layers");
+  if (per_row)
+    for (auto& layer : out) layer.grid.group = 0;
+  return out;
 }
 
 }  // namespace
 
-ExportPlan plan_export(const Store& store, const Format& format) {
+ExportPlan plan_export(const Store& store) {
   ExportPlan plan;
   const auto config_file = store.path() / "config.json";
   plan.config = read_json(config_file);
-  plan.grid = common_grid(store);
+  plan.layers = grids_of(store);
+  plan.model = parse_hf_config(plan.config, config_file.string());
   std::set<std::string> layers(store.quantized_names().begin(), store.quantized_names().end());
   std::set<std::string> kept(store.kept_names().begin(), store.kept_names().end());
-  for (const auto& [name, shape] : expected_tensors(parse_hf_config(plan.config, config_file.string()))) {
+  for (const auto& [name, shape] : expected_tensors(plan.model)) {
     const auto module = name.substr(0, name.rfind(".weight"));
     const auto where = store.path().string() + ": layer " + module;
     const bool quantized = shape.size() == 2 && layers.erase(module) > 0;
     if (quantized) check_shape({store.layout(module).rows(), store.layout(module).cols()}, shape, where);
     if (shape.size() == 2 && is_in_block(name)) {
       if (!quantized) fail_unsupported(where, "is not quantized; engines expect all layers to be");
-      format.check(*store.layout(module).integer(), where);
       plan.items.push_back({module, ExportPlan::Form::layer});
     } else if (quantized) {
       plan.items.push_back({module, ExportPlan::Form::table});

@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "exporter/format.h"
+#include "exporter/packed_config.h"
+#include "model/model.h"
 #include "qtensor/store.h"
 
 namespace nearplane {
@@ -21,11 +22,12 @@ struct ExportPlan {
   };
   std::vector<Item> items;  // model order
   Json config;              // config.json of the store
-  ExportGrid grid;
+  ModelConfig model;
+  std::vector<LayerGrid> layers;  // the quantized ones, model order
 };
 
-/// Error{bad_input} if store and config do not fit together; Error{unsupported} naming layer and reason if `format`
-/// cannot carry the layers, or if they do not share one grid.
-ExportPlan plan_export(const Store& store, const Format& format);
+/// Error{bad_input} if store and config do not fit together; Error{unsupported} naming layer and reason if a layer of a
+/// block is not in integer codes in groups of equal length.
+ExportPlan plan_export(const Store& store);
 
 }  // namespace nearplane

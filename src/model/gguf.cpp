@@ -186,4 +186,14 @@ std::string gguf_tensor_name(const std::string& canonical) {
   return fmt::format("{}{}{}", prefix, pair->gguf, suffix);
 }
 
+bool is_gguf_qk(const std::string& canonical) {
+  return canonical.find(".self_attn.q_proj.") != std::string::npos ||
+         canonical.find(".self_attn.k_proj.") != std::string::npos;
+}
+
+std::int64_t gguf_qk_row(std::int64_t r, std::int64_t head_dim) {
+  const auto in_head = r % head_dim, half = head_dim / 2;
+  return r - in_head + 2 * (in_head % half) + in_head / half;
+}
+
 }  // namespace nearplane

@@ -17,17 +17,6 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 64;
 
-// llama's GGUF files interleave the two halves of every head in q and k: row h D + 2 j + s of the file is row
-// h D + s D/2 + j of the model (D = head_dim).
-std::int64_t permuted_row(std::int64_t r, std::int64_t head_dim) {
-  const auto in_head = r % head_dim, half = head_dim / 2;
-  return r - in_head + 2 * (in_head % half) + in_head / half;
-}
-
-bool is_qk(const std::string& name) {
-  return name.find(".self_attn.q_proj.") != std::string::npos || name.find(".self_attn.k_proj.") != std::string::npos;
-}
-
 // The first NaN or Inf of values[0, count), or count. Integer arithmetic so that the common case is vectorised.
 std::int64_t first_not_finite(const float* values, std::int64_t count) {
   const auto bad = [&](std::int64_t i) {
@@ -125,8 +114,8 @@ const StoredTensor& Model::tensor(const std::string& name) const {
 
 std::vector<std::int64_t> Model::stored_rows(const std::string& name) const {
   std::vector<std::int64_t> out;
-  if (permuted_qk_ && is_qk(name))
-    for (std::int64_t r = 0; r < tensor(name).shape[0]; ++r) out.push_back(permuted_row(r, config_.head_dim));
+  if (permuted_qk_ && is_gguf_qk(name))
+    for (std::int64_t r = 0; r < tensor(name).shape[0]; ++r) out.push_back(gguf_qk_row(r, config_.head_dim));
   return out;
 }
 
@@ -134,18 +123,17 @@ void Model::decode_rows(const std::string& name, std::int64_t r0, std::int64_t c
   const auto& stored = tensor(name);
   const auto cols = stored.shape.back();
   assert(r0 >= 0 && count >= 0 && (r0 + count) * cols <= stored.elements());
-  const bool permuted = permuted_qk_ && is_qk(name);
+  const bool permuted = permuted_qk_ && is_gguf_qk(name);
   if (permuted && stored.shape.size() == 1) {  // a bias: its rows are its elements
     std::vector<float> values(static_cast<std::size_t>(cols));
     decode_f32(stored.dtype, stored.bytes.data(), cols, values.data());
-    for (std::int64_t i = 0; i < cols; ++i)
-      out[i] = values[static_cast<std::size_t>(permuted_row(i, config_.head_dim))];
+    for (std::int64_t i = 0; i < cols; ++i) out[i] = values[static_cast<std::size_t>(gguf_qk_row(i, config_.head_dim))];
     return;
   }
   const auto row_bytes = dtype_bytes(stored.dtype, cols);
   if (!permuted) return decode_f32(stored.dtype, stored.bytes.data() + r0 * row_bytes, count * cols, out);
   for (std::int64_t r = r0; r < r0 + count; ++r, out += cols)
-    decode_f32(stored.dtype, stored.bytes.data() + permuted_row(r, config_.head_dim) * row_bytes, cols, out);
+    decode_f32(stored.dtype, stored.bytes.data() + gguf_qk_row(r, config_.head_dim) * row_bytes, cols, out);
 }
 
 std::vector<float> Model::decode_vector(const std::string& name) const {

@@ -28,13 +28,6 @@ void IntegerTensor::validate(const std::string& where) const {
     if (scales[i] == 0 || scales[i] >= 0x7c00)
       fail_input(where, "scale {} of row {} is {}: not finite and positive", static_cast<std::int64_t>(i) % groups(),
                  static_cast<std::int64_t>(i) / groups(), f16_to_f32(scales[i]));
-  if (symmetric) return;
-  std::vector<std::uint8_t> row(static_cast<std::size_t>(groups()));
-  for (std::int64_t r = 0; r < rows; ++r) {
-    zeros_of_row(r, row.data());
-    const auto zero = std::find(row.begin(), row.end(), 0);
-    if (zero != row.end()) fail_input(where, "zero point {} of row {} is 0", zero - row.begin(), r);
-  }
 }
 
 std::int64_t IntegerTensor::stored_bytes() const {

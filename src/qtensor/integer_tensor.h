@@ -18,7 +18,7 @@ struct IntegerTensor {
 
   std::vector<std::byte> codes;       // [rows][packed_row_bytes(cols, bits)], codec/pack.h
   std::vector<std::uint16_t> scales;  // [rows][groups] f16, finite, > 0
-  std::vector<std::byte> zeros;       // [rows][packed_row_bytes(groups, bits)], each in [1, 2^bits); empty if symmetric
+  std::vector<std::byte> zeros;       // [rows][packed_row_bytes(groups, bits)], empty if symmetric
 
   std::int64_t groups() const { return (cols + group - 1) / group; }
   std::int64_t row_bytes() const;       // packed codes of one row

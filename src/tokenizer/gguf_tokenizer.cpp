@@ -1,12 +1,12 @@
 // The byte-level BPE tokenizer of a GGUF file as tokenizer.json and tokenizer_config.json. GGUF keeps vocabulary,
-// merges and kinds of tokens, but of the pre-tokenizer only a name: what each name stands for is written down here, as
-// the published tokenizer.json of the models that carry it has it. A name that is not known is refused: with another
-// pre-tokenizer the ids are silently worse.
+// merges and kinds of tokens, but of the pre-tokenizer only a name (gguf_kind.h). A name that is not known is refused:
+// with another pre-tokenizer the ids are silently worse.
 #include <string_view>
 #include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
+#include "tokenizer/gguf_kind.h"
 #include "tokenizer/post_processor.h"
 #include "tokenizer/tokenizer.h"
 
@@ -58,40 +58,15 @@ std::optional<Token> special_id(const Json& metadata, const std::string& name, s
   return static_cast<Token>(*id);
 }
 
-Json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
+Json byte_level() {
+  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
 }
 
-Json split_then_bytes(const char* pattern) {
-  const Json split = {
-      {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-  return {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level(false)})}};
-}
-
-struct Kind {
-  Json normalizer, pre_tokenizer;
-  bool ignore_merges = false;
-  bool add_bos = false;  // where metadata do not say
-};
-
-Kind kind_of(const Json& metadata, const std::string& where) {
+const GgufKind& kind_of(const Json& metadata, const std::string& where) {
   const auto model = json_get<std::string>(metadata, key("model"), where);
   const auto pre = json_find<std::string>(metadata, key("pre"), where).value_or("(none)");
-  if (model == "gpt2" && pre == "smollm") {
-    const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
-    return {{}, {{"type", "Sequence"}, {"pretokenizers", Json::array({digits, byte_level(true)})}}};
-  }
-  if (model == "gpt2" && pre == "llama-bpe")
-    return {{},
-            split_then_bytes(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
-                             R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"),
-            true,
-            true};
-  if (model == "gpt2" && pre == "qwen2")
-    return {{{"type", "NFC"}},
-            split_then_bytes(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
-                             R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)")};
-  if (model == "gpt2" && (pre == "gpt2" || pre == "default")) return {{}, byte_level(true)};
+  for (const auto& kind : gguf_kinds())
+    if (model == "gpt2" && pre == kind.pre) return kind;
   fail_unsupported(where, "tokenizer model '{}' with pre-tokenizer '{}' is not supported", model, pre);
 }
 
@@ -122,14 +97,14 @@ Json post_processor(const Json& metadata, const Vocabulary& vocabulary, bool add
   };
   const auto before = tokens("add_bos_token", "bos_token_id", add_bos);
   const auto behind = tokens("add_eos_token", "eos_token_id", false);
-  if (before.empty() && behind.empty()) return byte_level(true);
-  return {{"type", "Sequence"}, {"processors", Json::array({byte_level(true), template_json(before, behind)})}};
+  if (before.empty() && behind.empty()) return byte_level();
+  return {{"type", "Sequence"}, {"processors", Json::array({byte_level(), template_json(before, behind)})}};
 }
 
 }  // namespace
 
 Json tokenizer_json_from_gguf(const Json& metadata, const std::string& where) {
-  const auto kind = kind_of(metadata, where);
+  const auto& kind = kind_of(metadata, where);
   if (json_find<bool>(metadata, key("add_space_prefix"), where).value_or(false))
     fail_unsupported(where, "'{}' is not supported with a byte-level vocabulary", key("add_space_prefix"));
   const auto vocabulary = read_vocabulary(metadata, where);
@@ -144,7 +119,7 @@ Json tokenizer_json_from_gguf(const Json& metadata, const std::string& where) {
           {"normalizer", kind.normalizer},
           {"pre_tokenizer", kind.pre_tokenizer},
           {"post_processor", post_processor(metadata, vocabulary, kind.add_bos, where)},
-          {"decoder", byte_level(true)},
+          {"decoder", byte_level()},
           {"model",
            {{"type", "BPE"},
             {"dropout", nullptr},
