@@ -81,8 +81,7 @@ void expect_same_in_parts(const Linear& linear, MatrixView<const float> x) {
       ASSERT_EQ(std::memcmp(whole.row(4), some.data(), some.span().size_bytes()), 0);
     }
     for (std::int64_t t = 0; t < count; ++t)
-      for (std::int64_t r = 0; r < some.cols(); ++r)
-        ASSERT_NEAR(some(t, r), whole(4 + t, r), 2e-4 + 1e-6 * largest);
+      for (std::int64_t r = 0; r < some.cols(); ++r) ASSERT_NEAR(some(t, r), whole(4 + t, r), 2e-4 + 1e-6 * largest);
   }
 }
 
