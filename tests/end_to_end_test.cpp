@@ -121,6 +121,43 @@ TEST_F(EndToEnd, TheStoreIsTheSameForAnyNumberOfThreads) {
   EXPECT_NE(contents(store("one")), contents(store("other")));
 }
 
+// A query of one token: what a choice is asked for is a whole text but its first token, whose perplexity is known.
+TEST_F(EndToEnd, ChoicesAreScoredAsTheTextsTheyMake) {
+  const auto model = text_model(folder, "llama");
+  const std::vector<std::string> choices = {"bc", "Zq!", "e", "the end", "00"};
+  std::vector<double> sums;
+  for (const auto& choice : choices) {
+    const auto text_file = folder.write("choice.txt", "a " + choice);
+    EvaluateOptions options;
+    options.text = text_file, options.length = std::ssize(choice) + 2;
+    const auto tokens = static_cast<double>(options.length - 1);
+    sums.push_back(-std::log(evaluate(model, options, quiet).perplexity) * tokens);
+  }
+  std::size_t plain = 0, normalised = 0;
+  for (std::size_t i = 1; i < sums.size(); ++i) {
+    if (sums[i] > sums[plain]) plain = i;
+    const auto by_length = [&](std::size_t j) { return sums[j] / static_cast<double>(choices[j].size()); };
+    if (by_length(i) > by_length(normalised)) normalised = i;
+  }
+  const auto measure = [&](std::size_t gold, int threads) {
+    const Json question = {{"query", "a"}, {"choices", choices}, {"gold", gold}};
+    TaskOptions options;
+    options.file = folder.write("task.jsonl", question.dump() + "\n" + question.dump() + "\n");
+    options.reference = model, options.threads = threads;
+    return evaluate_task(model, options, quiet);
+  };
+  for (const int threads : {1, 3})
+    for (std::size_t gold = 0; gold < choices.size(); ++gold) {
+      const auto result = measure(gold, threads);
+      EXPECT_EQ(result.questions, 2);
+      EXPECT_EQ(result.accuracy, gold == plain ? 1 : 0);
+      EXPECT_EQ(result.normalised, gold == normalised ? 1 : 0);
+      EXPECT_EQ(result.reference_accuracy, result.accuracy);
+      EXPECT_EQ(result.same_answers, 1);
+      EXPECT_EQ(result.accuracy_error, 0);
+    }
+}
+
 TEST_F(EndToEnd, EntropyCodedMethodsMeetTheirBitsAndDecodeInEveryUse) {
   const auto model = text_model(folder, "llama");
   auto options = small_options(text);

@@ -13,7 +13,7 @@ const std::map<std::string, Protocol> kProtocols{
     {"plain", Protocol::plain}, {"wikitext2", Protocol::wikitext2}, {"c4", Protocol::c4}};
 
 struct Arguments {
-  std::string model, reference, text;
+  std::string model, reference, text, task;
   EvaluateOptions options;
   bool json = false, quiet = false;
 };
@@ -47,10 +47,38 @@ void print_text(const Arguments& arguments, const EvaluateResult& r) {
   fmt::print("\ntime        {:.1f} s, peak {} MiB\n", r.seconds, r.peak_memory >> 20);
 }
 
+void print_task(const TaskResult& r, bool json) {
+  if (json) {
+    fmt::print(
+        "{{\"questions\": {}, \"acc\": {}, \"acc_stderr\": {}, \"acc_norm\": {}, \"acc_norm_stderr\": {}, "
+        "\"reference_acc\": {}, \"reference_acc_norm\": {}, \"same_answers\": {}, \"seconds\": {}, "
+        "\"peak_memory\": {}}}\n",
+        r.questions, number(r.accuracy), number(r.accuracy_error), number(r.normalised), number(r.normalised_error),
+        number(r.reference_accuracy), number(r.reference_normalised), number(r.same_answers), number(r.seconds),
+        r.peak_memory);
+    return;
+  }
+  fmt::print("questions   {}\nacc         {:.4f} +- {:.4f}", r.questions, r.accuracy, r.accuracy_error);
+  if (std::isfinite(r.reference_accuracy)) fmt::print("  (reference {:.4f})", r.reference_accuracy);
+  fmt::print("\nacc_norm    {:.4f} +- {:.4f}", r.normalised, r.normalised_error);
+  if (std::isfinite(r.same_answers))
+    fmt::print("  (reference {:.4f})\nanswers     {:.2f} % as the reference", r.reference_normalised,
+               100 * r.same_answers);
+  fmt::print("\ntime        {:.1f} s, peak {} MiB\n", r.seconds, r.peak_memory >> 20);
+}
+
+int run_task(const Arguments& arguments, Console& console) {
+  const auto& options = arguments.options;
+  const TaskOptions task{arguments.task, options.reference, options.windows, options.arithmetic, options.threads};
+  print_task(evaluate_task(arguments.model, task, console), arguments.json);
+  return 0;
+}
+
 int run(Arguments& arguments) {
   arguments.options.text = arguments.text;
   if (!arguments.reference.empty()) arguments.options.reference = arguments.reference;
   Console console(arguments.quiet);
+  if (!arguments.task.empty()) return run_task(arguments, console);
   const auto result = evaluate(arguments.model, arguments.options, console);
   if (arguments.json)
     print_json(result);
@@ -62,17 +90,22 @@ int run(Arguments& arguments) {
 }  // namespace
 
 void add_eval(CLI::App& program, Action& action) {
-  auto* app = program.add_subcommand("eval", "perplexity of a model or store, and its distance from a reference");
+  auto* app = program.add_subcommand(
+      "eval", "perplexity of a model or store and its distance from a reference; accuracy on questions");
   auto arguments = std::make_shared<Arguments>();
   auto& options = arguments->options;
   app->add_option("MODEL", arguments->model, "Hugging Face folder, GGUF file or store")->required();
-  app->add_option("--text", arguments->text, "text to measure on")->required();
+  auto* what = app->add_option_group("what to measure on");
+  what->add_option("--text", arguments->text, "text: perplexity");
+  what->add_option("--task", arguments->task, "JSON lines of questions with choices: accuracy");
+  what->require_option(1);
   app->add_option("--reference", arguments->reference, "model or store to compare with, token by token");
   add_choice(
       *app, "--protocol", options.protocol, kProtocols,
       "windows: the file as it is; a raw WikiText file as the papers join it; JSON lines as they draw C4 (plain)");
   app->add_option("--length", options.length, "tokens of a window")->capture_default_str();
-  app->add_option("--windows", options.windows, "windows to measure; 0 = all (c4: 256)")->capture_default_str();
+  app->add_option("--windows", options.windows, "windows, or questions, to measure; 0 = all (c4: 256)")
+      ->capture_default_str();
   app->add_option("--seed", options.seed, "seed of the c4 protocol")->capture_default_str();
   app->add_flag("--json", arguments->json, "one JSON object on stdout");
   app->add_flag("-q,--quiet", arguments->quiet, "no progress");

@@ -47,4 +47,27 @@ struct EvaluateResult {
 /// Error{bad_input} if the text is empty or shorter than one window, or the two models do not share a vocabulary.
 EvaluateResult evaluate(const std::filesystem::path& model, const EvaluateOptions& options, Observer& observer);
 
+struct TaskOptions {
+  std::filesystem::path file;  // JSON lines {"query": text, "choices": [text, ...], "gold": index}
+  std::optional<std::filesystem::path> reference;
+  std::int64_t limit = 0;  // questions from the first on; 0 = all
+  Arithmetic arithmetic = Arithmetic::f32;
+  int threads = 0;
+};
+
+/// Shares of questions, as lm-evaluation-harness counts them: the choice with the largest log-likelihood (acc), and
+/// with the largest for each character (acc_norm).
+struct TaskResult {
+  std::int64_t questions = 0;
+  double accuracy = 0, accuracy_error = 0;      // acc and its standard error, NaN for one question
+  double normalised = 0, normalised_error = 0;  // acc_norm
+  // Of the reference, NaN without one; same_answers: where both choose the same by acc_norm.
+  double reference_accuracy = 0, reference_normalised = 0, same_answers = 0;
+  double seconds = 0;
+  std::int64_t peak_memory = 0;
+};
+
+/// Error{bad_input} naming file and line for what is no question, or longer than the model's context.
+TaskResult evaluate_task(const std::filesystem::path& model, const TaskOptions& options, Observer& observer);
+
 }  // namespace nearplane

@@ -10,44 +10,15 @@
 #include "base/check.h"
 #include "base/process.h"
 #include "base/threads.h"
+#include "eval/runner.h"
 #include "eval/score.h"
 #include "eval/text.h"
-#include "runtime/network.h"
 
 namespace nearplane {
 namespace {
 
 constexpr std::int64_t kBatchTokens = 16384;  // weights are decoded once per batch
 constexpr std::int64_t kHeadTokens = 256;     // two logit matrices of 256 x 49,152 are 100 MB
-
-struct Runner {
-  Network network;
-  Head head;
-  Compute compute;
-
-  Runner(const std::filesystem::path& path, Arithmetic arithmetic)
-      : network(open_network(path)),
-        head(load_head(*network.weights, compute_of(arithmetic))),
-        compute(compute_of(arithmetic)) {}
-
-  // Final hidden states of windows back to back.
-  Matrix<float> hidden(std::span<const Window> windows, const Observer& observer) const {
-    const auto& config = network.config();
-    std::vector<std::int64_t> lengths;
-    Window tokens;
-    for (const auto& window : windows) {
-      lengths.push_back(std::ssize(window));
-      tokens.insert(tokens.end(), window.begin(), window.end());
-    }
-    auto x = Matrix<float>::uninitialized(std::ssize(tokens), config.hidden);
-    embed(*network.weights, tokens, x.view());
-    for (std::int64_t i = 0; i < config.layers; ++i) {
-      if (observer.cancelled()) throw Error(ErrorCode::cancelled, "evaluation stopped");
-      forward_block(load_block(*network.weights, i, compute), config, lengths, x.view(), {});
-    }
-    return x;
-  }
-};
 
 class Totals {
  public:
@@ -107,12 +78,6 @@ void score_windows(const Runner& model, const Runner* reference, std::span<const
   }
 }
 
-void check_pair(const Network& model, const Network& reference, const std::filesystem::path& path) {
-  if (model.config().vocab != reference.config().vocab)
-    fail_input(path.string(), "has {} tokens, the reference {}: the two cannot be compared", model.config().vocab,
-               reference.config().vocab);
-}
-
 // Of a store whose bits were chosen by it.
 double predicted_kl_of(const std::filesystem::path& path) {
   const auto file = path / "record.json";
@@ -132,7 +97,7 @@ EvaluateResult evaluate(const std::filesystem::path& model_path, const EvaluateO
   std::optional<Runner> reference;
   if (options.reference) {
     reference.emplace(*options.reference, options.arithmetic);
-    check_pair(model.network, reference->network, model_path);
+    check_same_vocabulary(model, *reference, model_path);
   }
   const auto text = read_evaluation_text(options, *model.network.tokenizer);
   const auto total = std::ssize(text.windows);
