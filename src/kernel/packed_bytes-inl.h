@@ -159,19 +159,18 @@ struct ByteStream {
 // high plane in the lower lanes and the low plane in the others.
 template <class Loader, int kWidth, int kRows>
 HWY_INLINE void DotBytes(const __m512i (&w)[kRows], const std::byte* x, __m512 (&out)[kRows]) {
+  static_assert(kWidth == 32 || !Loader::kSigned);
   const auto high = _mm512_loadu_si512(x), zero = _mm512_setzero_si512();
-  auto start_high = zero, start_low = zero;
-  if constexpr (Loader::kSigned)
-    start_high = _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(zero, _mm512_set1_epi8(-128), high));
   if constexpr (kWidth == 32) {
-    for (int r = 0; r < kRows; ++r) out[r] = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(start_high, w[r], high));
+    auto start = zero;
+    if constexpr (Loader::kSigned)
+      start = _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(zero, _mm512_set1_epi8(-128), high));
+    for (int r = 0; r < kRows; ++r) out[r] = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(start, w[r], high));
   } else {
     const auto low = _mm512_loadu_si512(x + 64);
-    if constexpr (Loader::kSigned)
-      start_low = _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(zero, _mm512_set1_epi8(-128), low));
     for (int r = 0; r < kRows; ++r) {
-      const auto high_sum = _mm512_slli_epi32(_mm512_dpbusd_epi32(start_high, w[r], high), 8);
-      out[r] = _mm512_cvtepi32_ps(_mm512_add_epi32(high_sum, _mm512_dpbusd_epi32(start_low, w[r], low)));
+      const auto high_sum = _mm512_slli_epi32(_mm512_dpbusd_epi32(zero, w[r], high), 8);
+      out[r] = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(high_sum, w[r], low));
     }
   }
 }
