@@ -170,7 +170,8 @@ TensorInfo read_tensor_info(Reader& reader) {
   const auto id = reader.read<std::uint32_t>(where);
   const auto* type = std::find_if(kGgmlTypes.begin(), kGgmlTypes.end(), [&](const auto& t) { return t.id == id; });
   if (type == kGgmlTypes.end())
-    fail_unsupported(where, "ggml type {} is not read (F32, F16, BF16, Q4_0, Q4_1, Q8_0 are)", id);
+    fail_unsupported(
+        where, "ggml type {} is not read (F32, F16, BF16, Q4_0, Q4_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS are)", id);
   tensor.dtype = type->dtype;
   const auto& d = dtype_info(tensor.dtype);
   if (tensor.shape.back() % d.block != 0)

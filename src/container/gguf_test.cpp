@@ -81,14 +81,16 @@ TEST_F(Gguf, ReadsTensors) {
 
 TEST_F(Gguf, ReadsEveryKnownTensorType) {
   const std::vector<std::pair<std::uint32_t, DType>> types = {
-      {0, DType::f32},  {1, DType::f16},  {2, DType::q4_0}, {3, DType::q4_1}, {8, DType::q8_0}, {24, DType::i8},
-      {25, DType::i16}, {26, DType::i32}, {27, DType::i64}, {28, DType::f64}, {30, DType::bf16}};
+      {0, DType::f32},     {1, DType::f16},     {2, DType::q4_0},  {3, DType::q4_1},  {8, DType::q8_0},
+      {10, DType::q2_k},   {11, DType::q3_k},   {12, DType::q4_k}, {13, DType::q5_k}, {14, DType::q6_k},
+      {20, DType::iq4_nl}, {23, DType::iq4_xs}, {24, DType::i8},   {25, DType::i16},  {26, DType::i32},
+      {27, DType::i64},    {28, DType::f64},    {30, DType::bf16}};
   for (const auto& [id, type] : types) {
     Builder b;
-    b.infos = {info("x", {32}, id, 0)};
-    b.data = 256;
+    b.infos = {info("x", {256}, id, 0)};
+    b.data = 2048;
     EXPECT_EQ(open(b).get("x").dtype, type);
-    EXPECT_EQ(std::ssize(open(b).get("x").bytes), dtype_bytes(type, 32));
+    EXPECT_EQ(std::ssize(open(b).get("x").bytes), dtype_bytes(type, 256));
   }
 }
 
@@ -222,7 +224,7 @@ TEST_F(Gguf, RefusesImpossibleTensors) {
     b.data = 256;
     refused(b, parts, code);
   };
-  bad({info("x", {256}, 12, 0)}, {"tensor x", "ggml type 12"}, ErrorCode::unsupported);
+  bad({info("x", {256}, 16, 0)}, {"tensor x", "ggml type 16"}, ErrorCode::unsupported);
   bad({info("x", {256}, 4000000000u, 0)}, {"tensor x", "ggml type 4000000000"}, ErrorCode::unsupported);
   bad({info("x", {}, 0, 0)}, {"tensor x", "0 dimensions"});
   bad({info("x", {1, 1, 1, 1, 1}, 0, 0)}, {"tensor x", "5 dimensions"});

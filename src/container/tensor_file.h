@@ -66,8 +66,8 @@ class TensorFile {
 TensorFile open_safetensors(const std::filesystem::path& path);
 
 /// Opens a GGUF v3 (or v2) file. Metadata arrays and strings checked against the file's size before memory is spent.
-/// Tensor types other than F32, F16, BF16, Q4_0, Q4_1, Q8_0 (and plain integers): Error{unsupported} naming tensor and
-/// type.
+/// Tensor types other than F32, F16, BF16, Q4_0, Q4_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS (and plain integers):
+/// Error{unsupported} naming tensor and type.
 TensorFile open_gguf(const std::filesystem::path& path);
 
 /// A tensor to be written: bytes are row-major little-endian, exactly dtype x shape long.

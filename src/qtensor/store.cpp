@@ -17,10 +17,10 @@ constexpr const char* kManifest = "nearplane.json";
 constexpr const char* kFormat = "nearplane-store";
 constexpr int kVersion = 1;
 
-DType dtype_from_name(const std::string& name, const std::string& where) {
-  for (int i = 0; i <= static_cast<int>(DType::q8_0); ++i)
-    if (dtype_info(static_cast<DType>(i)).name == name) return static_cast<DType>(i);
-  fail_unsupported(where, "element type {} is not known", name);
+DType known_dtype(const std::string& name, const std::string& where) {
+  const auto type = dtype_from_name(name);
+  if (!type) fail_unsupported(where, "element type {} is not known", name);
+  return *type;
 }
 
 // Safetensors has no block types: their bytes are kept as U8.
@@ -134,7 +134,7 @@ void Store::State::add_kept(const TensorFile& part, const std::string& name, con
   auto tensor = part.get(name);
   const auto where = tensor.where();
   const auto stored = tensor.dtype;
-  tensor.dtype = dtype_from_name(json_get<std::string>(entry, "dtype", where), where);
+  tensor.dtype = known_dtype(json_get<std::string>(entry, "dtype", where), where);
   tensor.shape = json_get<std::vector<std::int64_t>>(entry, "shape", where);
   const auto& info = dtype_info(tensor.dtype);
   if (stored != stored_type(tensor.dtype))

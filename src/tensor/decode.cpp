@@ -112,6 +112,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 #include "base/check.h"
+#include "tensor/ggml_block.h"
 
 namespace nearplane {
 namespace {
@@ -143,6 +144,14 @@ void decode_f32(DType type, const std::byte* bytes, std::int64_t count, float* o
     case DType::q8_0:
       HWY_DYNAMIC_DISPATCH(DecodeQ8_0)(bytes, count / 32, out);
       return;
+    case DType::q2_k:
+    case DType::q3_k:
+    case DType::q4_k:
+    case DType::q5_k:
+    case DType::q6_k:
+    case DType::iq4_nl:
+    case DType::iq4_xs:
+      return decode_blocks(type, bytes, count / dtype_info(type).block, out);
     case DType::f64:
       for (std::int64_t i = 0; i < count; ++i) {
         double v;

@@ -9,8 +9,8 @@
 namespace nearplane {
 
 /// Decodes `count` elements (a multiple of the block size) of floating type `type` at `bytes` (no alignment needed)
-/// into out[count]. f64 is rounded to f32; every other type is exact (Q8_0 and Q4_x: one f32 rounding at most, as
-/// ggml). Single-threaded; vectorised at run time.
+/// into out[count]. f64 is rounded to f32; every other type is exact but for ggml's block types, whose products and
+/// sums are rounded to f32 as ggml does it. Single-threaded; vectorised at run time but for the types of ggml_block.h.
 void decode_f32(DType type, const std::byte* bytes, std::int64_t count, float* out);
 
 }  // namespace nearplane
