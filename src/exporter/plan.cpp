@@ -20,6 +20,8 @@ const char* why_not(const QuantizedTensor& layer) {
     return "holds rotated weights: other engines read integer codes of the weights themselves";
   if (std::holds_alternative<SplitTensor>(layer.form) || std::holds_alternative<OutlierTensor>(layer.form))
     return "has outliers of their own: other engines read integer codes with one scale for all weights of a group";
+  if (std::holds_alternative<BlockTensor>(layer.form))
+    return "is in blocks of ggml: other formats hold integer codes with one f16 scale for a group";
   if (std::holds_alternative<SparseTensor>(layer.form))
     return "is sparse: other engines read integer codes with scales, and it has no range to fit one";
   return "is entropy-coded: other engines read integer codes with scales, and it has no range to fit one";

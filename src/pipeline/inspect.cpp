@@ -30,6 +30,8 @@ std::string form_name(const SplitTensor& t) { return fmt::format("split {} +{}",
 
 std::string form_name(const OutlierTensor& t) { return fmt::format("outlier {} g{}", t.bits, t.group); }
 
+std::string form_name(const BlockTensor& t) { return std::string(dtype_info(t.type).name); }
+
 // Bytes by what they are: the tensors a layer is stored in, without their names' common part; levels and their tables.
 void add_parts(const QuantizedTensor& tensor, std::map<std::string, std::int64_t>& parts) {
   std::vector<TensorToWrite> pieces;

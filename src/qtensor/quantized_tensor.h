@@ -5,6 +5,7 @@
 
 #include <variant>
 
+#include "qtensor/block_tensor.h"
 #include "qtensor/coded_tensor.h"
 #include "qtensor/integer_tensor.h"
 #include "qtensor/outlier_tensor.h"
@@ -15,7 +16,7 @@
 namespace nearplane {
 
 struct QuantizedTensor {
-  std::variant<IntegerTensor, CodedTensor, RotatedTensor, SplitTensor, OutlierTensor, SparseTensor> form;
+  std::variant<IntegerTensor, CodedTensor, RotatedTensor, SplitTensor, OutlierTensor, SparseTensor, BlockTensor> form;
 
   QuantizedTensor() = default;
   QuantizedTensor(IntegerTensor t) : form(std::move(t)) {}
@@ -24,6 +25,7 @@ struct QuantizedTensor {
   QuantizedTensor(SplitTensor t) : form(std::move(t)) {}
   QuantizedTensor(OutlierTensor t) : form(std::move(t)) {}
   QuantizedTensor(SparseTensor t) : form(std::move(t)) {}
+  QuantizedTensor(BlockTensor t) : form(std::move(t)) {}
 
   // W [m, n] = [out, in]
   std::int64_t rows() const {

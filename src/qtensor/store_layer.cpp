@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "codec/pack.h"
+#include "tensor/ggml_block.h"
 
 namespace nearplane {
 namespace {
@@ -71,6 +72,14 @@ std::vector<Piece> pieces_of(const OutlierTensor& t) {
           {".starts", DType::i32, {t.rows + 1}, std::as_bytes(std::span(t.starts))},
           {".columns", DType::u8, {2 * std::ssize(t.columns)}, std::as_bytes(std::span(t.columns))},
           {".values", DType::f16, {std::ssize(t.values)}, std::as_bytes(std::span(t.values))}};
+}
+
+std::vector<Piece> pieces_of(const BlockTensor& t) {
+  return {{".blocks", DType::u8, {t.rows, t.row_bytes()}, t.blocks}};
+}
+
+Json entry_of(const BlockTensor& t) {
+  return {{"kind", "blocks"}, {"rows", t.rows}, {"cols", t.cols}, {"type", dtype_info(t.type).name}};
 }
 
 Json entry_of(const OutlierTensor& t) {
@@ -204,6 +213,19 @@ void open_sparse(const TensorFile& part, const std::string& name, const Json& en
   out.layout = std::move(t);
 }
 
+void open_blocks(const TensorFile& part, const std::string& name, const Json& entry, StoredLayer& out) {
+  auto t = sized<BlockTensor>(entry, out.where);
+  const auto type = json_get<std::string>(entry, "type", out.where);
+  const auto known = dtype_from_name(type);
+  if (!known || block_layout(*known) == nullptr)
+    fail_unsupported(out.where, "is in blocks of type '{}', which this version does not know", type);
+  t.type = *known;
+  const auto block = dtype_info(t.type).block;
+  if (t.cols % block != 0) fail_input(out.where, "rows of {} are not whole blocks of {}", t.cols, block);
+  for (const auto& piece : pieces_of(t)) out.pieces.push_back(checked(part.get(name + piece.suffix), piece));
+  out.layout = std::move(t);
+}
+
 template <class T>
 void copy_bytes(std::span<const std::byte> bytes, std::vector<T>& out) {
   out.resize(bytes.size() / sizeof(T));
@@ -249,6 +271,8 @@ void fill(const Bytes& bytes, const StoredLayer&, OutlierTensor& t) {
   copy_bytes(bytes[5], t.columns), copy_bytes(bytes[6], t.values);
 }
 
+void fill(const Bytes& bytes, const StoredLayer&, BlockTensor& t) { copy_bytes(bytes[0], t.blocks); }
+
 }  // namespace
 
 Json write_layer(const std::string& name, const QuantizedTensor& t, std::vector<TensorToWrite>& tensors) {
@@ -279,6 +303,8 @@ StoredLayer StoredLayer::open(const TensorFile& part, const std::string& name, c
     open_outlier(part, name, entry, out);
   else if (kind == "sparse")
     open_sparse(part, name, entry, out);
+  else if (kind == "blocks")
+    open_blocks(part, name, entry, out);
   else
     fail_unsupported(out.where, "is of kind '{}', which this version does not know", kind);
   return out;

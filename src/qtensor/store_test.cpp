@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "expect_error.h"
 #include "qtensor/store_layer.h"
+#include "random_blocks.h"
 #include "random_coded.h"
 #include "random_outlier.h"
 #include "random_quantized.h"
@@ -403,6 +404,41 @@ TEST_F(SplitStoreTest, RefusesPartsWithWrongSizes) {
   good["outliers"] = 2;
   write_by_hand(path, {{"w", good}}, tensors);
   expect_error(ErrorCode::bad_input, {"tensor w", "gaps end in row 1"}, [&] { Store::open(path).verify(); });
+}
+
+class BlockStoreTest : public StoreTest {
+ protected:
+  BlockStoreTest() { a = random_blocks(3, 512, DType::q3_k, 5), b = random_blocks(2, 32, DType::iq4_nl, 6); }
+};
+
+TEST_F(BlockStoreTest, GivesBackWhatWasWritten) {
+  EXPECT_EQ(comes_back().get("block.0.q.blocks").shape, (std::vector<std::int64_t>{3, 220}));
+}
+
+TEST_F(BlockStoreTest, AnyFlippedBitAndAnyTruncationIsFound) { finds_any_flipped_bit_and_any_truncation(); }
+
+TEST_F(BlockStoreTest, RefusesPartsWithWrongSizesAndTypes) {
+  const std::vector<std::byte> bytes(36, std::byte{0xff});
+  Json good = {{"kind", "blocks"}, {"rows", 2}, {"cols", 32}, {"type", "IQ4_NL"}, {"checksum", hash64_hex(bytes)}};
+  const auto bad = [&](const char* key, const Json& value, std::initializer_list<std::string> parts) {
+    auto entry = good;
+    entry[key] = value;
+    write_by_hand(path, {{"w", entry}}, {{"w.blocks", DType::u8, {2, 18}, bytes}});
+    refused(parts);
+  };
+  bad("rows", 3, {"tensor w.blocks", "U8 of 3 x 18"});
+  bad("cols", 64, {"tensor w.blocks", "U8 of 2 x 36"});
+  bad("cols", 33, {"tensor w", "rows of 33"});
+  bad("type", "Q3_K", {"tensor w", "rows of 32"});
+  for (const auto* type : {"F16", "Q9_K"}) {
+    auto entry = good;
+    entry["type"] = type;
+    write_by_hand(path, {{"w", entry}}, {{"w.blocks", DType::u8, {2, 18}, bytes}});
+    expect_error(ErrorCode::unsupported, {"tensor w", type}, [&] { Store::open(path); });
+  }
+  // Right checksums around a scale that is not a number.
+  write_by_hand(path, {{"w", good}}, {{"w.blocks", DType::u8, {2, 18}, bytes}});
+  expect_error(ErrorCode::bad_input, {"tensor w", "block 0", "nan"}, [&] { Store::open(path).verify(); });
 }
 
 class OutlierStoreTest : public StoreTest {
