@@ -44,6 +44,9 @@ enum class ScaleSearch {
   pivots,    // least rounding error weighted by L_jj^2, the weight column j has after error feedback
 };
 
+/// The grids of ggml's block types: steps and minimums of sub-blocks are whole numbers times those of a block.
+enum class BlockGrid { none, q4_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs };
+
 /// How the forward pass multiplies with the weights of linear layers.
 enum class Arithmetic {
   f32,   // decoded to f32
@@ -58,6 +61,7 @@ struct GridOptions {
   double bits = 3;          // 2 to 8, whole; of entropy-coded methods bits per weight, at most 8, of ssqr at most 32
   std::int64_t group = 64;  // columns that share a scale along a row; 0 = the whole row
   bool symmetric = false;   // zero point fixed at 2^(bits-1)
+  BlockGrid blocks = BlockGrid::none;  // instead of bits, group and symmetric; by plain nearest plane, not alternating
   Method method = Method::nearest_plane;
   Solver solver = Solver::nearest_plane;
   int beam = 8;              // of Solver::kbest: 1, 2, 4 or 8
