@@ -11,8 +11,8 @@
 
 namespace nearplane {
 
-inline constexpr std::int64_t kPanelColumns =
-    192;  // narrower ones waste less on the diagonal of X^T X, and multiply slower
+// Narrower ones waste less on the diagonal of X^T X, and multiply slower.
+inline constexpr std::int64_t kPanelColumns = 192;
 
 class ColumnPanels {
  public:

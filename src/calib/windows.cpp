@@ -10,22 +10,29 @@
 
 namespace nearplane {
 
+void for_each_json_line(std::string_view text, const std::string& file,
+                        const std::function<void(const Json&, const std::string&, std::int64_t)>& visit) {
+  std::size_t begin = 0;
+  for (std::int64_t line = 1; begin < text.size(); ++line) {
+    const auto end = std::min(text.find('\n', begin), text.size());
+    const auto part = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (part.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const auto where = fmt::format("{}, line {}", file, line);
+    visit(parse_json(part, where), where, line);
+  }
+}
+
 std::vector<std::string> read_documents(const std::filesystem::path& path) {
   const std::string text = read_file(path);
   std::vector<std::string> documents;
   if (path.extension() != ".jsonl") {
     if (!text.empty()) documents.push_back(text);
   } else {
-    std::size_t begin = 0;
-    for (std::int64_t line = 1; begin < text.size(); ++line) {
-      const auto end = std::min(text.find('\n', begin), text.size());
-      const auto part = std::string_view(text).substr(begin, end - begin);
-      begin = end + 1;
-      if (part.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-      const auto where = fmt::format("{}, line {}", path.string(), line);
-      auto document = json_get<std::string>(parse_json(part, where), "text", where);
+    for_each_json_line(text, path.string(), [&](const Json& json, const std::string& where, std::int64_t) {
+      auto document = json_get<std::string>(json, "text", where);
       if (!document.empty()) documents.push_back(std::move(document));
-    }
+    });
   }
   if (documents.empty()) fail_input(path.string(), "holds no text");
   return documents;

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nearplane/observer.h"
@@ -13,6 +15,11 @@
 namespace nearplane {
 
 using Window = std::vector<Token>;
+
+/// visit(object, "file, line n", n) for each line of `text` that is not blank; `file` names it. Error{bad_input} for a
+/// line that is no JSON.
+void for_each_json_line(std::string_view text, const std::string& file,
+                        const std::function<void(const Json&, const std::string&, std::int64_t)>& visit);
 
 /// The documents of a file: JSON lines (name ends in .jsonl) give the "text" field of each line, any other file is one
 /// document. Error{io}; Error{bad_input} naming the line for JSON that is not an object with a string "text", and for a

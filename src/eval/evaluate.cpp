@@ -17,9 +17,6 @@
 namespace nearplane {
 namespace {
 
-constexpr std::int64_t kBatchTokens = 16384;  // weights are decoded once per batch
-constexpr std::int64_t kHeadTokens = 256;     // two logit matrices of 256 x 49,152 are 100 MB
-
 class Totals {
  public:
   void add(std::span<const TokenScore> scores) {

@@ -16,9 +16,6 @@
 namespace nearplane {
 namespace {
 
-constexpr std::int64_t kBatchTokens = 16384;  // weights are decoded once per batch
-constexpr std::int64_t kHeadTokens = 256;
-
 // log p of the asked tokens of each sequence.
 std::vector<double> likelihoods(const Runner& model, std::span<const ChoiceTokens> choices, const Observer& observer) {
   std::vector<Window> sequences;

@@ -11,6 +11,9 @@
 
 namespace nearplane {
 
+inline constexpr std::int64_t kBatchTokens = 16384;  // weights are decoded once per batch
+inline constexpr std::int64_t kHeadTokens = 256;     // two logit matrices of 256 x 49,152 are 100 MB
+
 struct Runner {
   Network network;
   Head head;

@@ -8,9 +8,9 @@
 namespace nearplane {
 namespace {
 
-Question parse_question(std::string_view text, const std::string& where) {
-  const auto json = parse_json(text, where);
+Question parse_question(const Json& json, const std::string& where, std::int64_t line) {
   Question out;
+  out.line = line;
   out.query = json_get<std::string>(json, "query", where);
   out.choices = json_get<std::vector<std::string>>(json, "choices", where);
   const auto gold = json_get<std::int64_t>(json, "gold", where);
@@ -27,15 +27,9 @@ Question parse_question(std::string_view text, const std::string& where) {
 std::vector<Question> read_questions(const std::filesystem::path& path) {
   const auto text = read_file(path);
   std::vector<Question> out;
-  std::size_t begin = 0;
-  for (std::int64_t line = 1; begin < text.size(); ++line) {
-    const auto end = std::min(text.find('\n', begin), text.size());
-    const auto part = std::string_view(text).substr(begin, end - begin);
-    begin = end + 1;
-    if (part.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    out.push_back(parse_question(part, fmt::format("{}, line {}", path.string(), line)));
-    out.back().line = line;
-  }
+  for_each_json_line(text, path.string(), [&](const Json& json, const std::string& where, std::int64_t line) {
+    out.push_back(parse_question(json, where, line));
+  });
   if (out.empty()) fail_input(path.string(), "holds no questions");
   return out;
 }
